@@ -1,0 +1,182 @@
+"""Any tree of DICOM files or images; labels, and what headers do not say, from CSV tables."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.archives.pseudonyms import Pseudonyms
+from ensemble_mammo.archives.tables import FileKeyed, read_labels, read_views, view_parts
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.imaging.facts import HeaderFacts
+from ensemble_mammo.imaging.read import is_image_file, read_facts
+from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.naming import facts_of_name
+from ensemble_mammo.records.subject import Projection, Side, View
+from ensemble_mammo.records.task import task_named
+
+HEADER_SECONDS = 30.0
+"""How long the header of one file may take."""
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image file with what its header, its name and the views table say of it."""
+
+    path: Path
+    "the file"
+    source: str
+    "relative to where the search began"
+    facts: HeaderFacts
+    "of its header"
+    view: View | None
+    "None: not known, or not one of the four"
+    problem: str = ""
+    "why there is no view"
+    conflict: bool = False
+    "whether two sources contradict each other"
+
+
+def find_images(
+    root: Path, views: FileKeyed | None, workers: int = 0
+) -> tuple[list[FoundImage], list[tuple[str, str]]]:
+    """Find every image below a folder and read its header, in worker processes.
+
+    Returns:
+        (the images, (file, reason) of whatever is left out: other files, headers that cannot be read).
+
+    Raises:
+        DatasetError: no such folder, or nothing in it.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    paths = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise DatasetError(f"{root}: the folder is empty; expected DICOM files or images")
+    wanted = [path for path in paths if is_image_file(path)]
+    left_out = [(p.relative_to(root).as_posix(), "not an image") for p in sorted(set(paths) - set(wanted))]
+    found = []
+    for outcome in spread(read_facts, wanted, workers, HEADER_SECONDS):
+        source = outcome.item.relative_to(root).as_posix()
+        if outcome.value is None:
+            left_out.append((source, outcome.error.removeprefix(f"{outcome.item}: ")))
+        else:
+            found.append(_found(outcome.item, source, outcome.value, views))
+    return found, left_out
+
+
+def _found(path: Path, source: str, facts: HeaderFacts, views: FileKeyed | None) -> FoundImage:
+    """A file with its view: by the views table, else by header and name, which must not contradict each other."""
+    stated_projection, stated_side = view_parts(views.of(source)) if views else (None, None)
+    named = facts_of_name(source)
+    conflicts = []
+    if not stated_projection and facts.projection and named.projection and facts.projection != named.projection:
+        conflicts.append(f"view {facts.projection} in the header, {named.projection} in the file name")
+    if not stated_side and facts.side and named.side and facts.side != named.side:
+        conflicts.append(f"{facts.side} breast in the header, {named.side} in the file name")
+    if conflicts:
+        return FoundImage(path, source, facts, None, "; ".join(conflicts), True)
+    if not (stated_projection or facts.projection) and facts.view_text:
+        return FoundImage(path, source, facts, None, f"view {facts.view_text} is neither CC nor MLO")
+    projection: Projection | None = stated_projection or facts.projection or named.projection
+    side: Side | None = stated_side or facts.side or named.side
+    if projection and side:
+        return FoundImage(path, source, facts, View.of(projection, side))
+    unknown = "view and side" if not (projection or side) else "side" if projection else "view"
+    return FoundImage(
+        path, source, facts, None, f"{unknown} not known from header or name; say it in a CSV (file, view) with --views"
+    )
+
+
+def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
+    """List any tree of DICOM files or images.
+
+    The subject is the header's PatientID, else (images without one) the file's folder, or the labels
+    table's subject where labels are joined by file; the exam is the StudyInstanceUID.
+
+    Raises:
+        DatasetError: nothing usable there, or tables that cannot be right.
+    """
+    task = task_named(options.task)
+    views = read_views(options.views) if options.views else None
+    found, left_out = find_images(root, views, options.workers)
+    usable = [image for image in found if image.view]
+    left_out += [(image.source, image.problem) for image in found if not image.view]
+    if not usable:
+        shown = "; ".join(f"{source}: {reason}" for source, reason in left_out[:3])
+        raise DatasetError(f"{root}: no usable mammogram among {len(left_out)} files ({shown})")
+    joined = _Labels(options, task.name)
+    pseudonyms = Pseudonyms(options.key, options.keep_ids)
+    ids = [_ids(image, joined, pseudonyms) for image in usable]
+    images, seen = [], Counter[str]()
+    for image, (subject, exam, patient, study) in zip(usable, ids, strict=True):
+        assert image.view is not None
+        stem = f"{_safe(subject)}_{_safe(exam)}_{image.view}"
+        seen[stem] += 1
+        image_id = stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
+        label = joined.label(image.source, patient, study)
+        labels = {task.name: label} if label else {}
+        images.append(ArchiveImage(image.path, image.source, image_id, subject, exam, image.view, labels))
+    return Listing(tuple(images), tuple(left_out), tuple(joined.notes(images)))
+
+
+def _ids(image: FoundImage, labels: _Labels, pseudonyms: Pseudonyms) -> tuple[str, str, str, str]:
+    patient = image.facts.patient_id or labels.subject_of(image.source) or Path(image.source).parent.name
+    if not patient:
+        raise DatasetError(
+            f"{image.path}: no PatientID in the header and no folder of its own; "
+            "put each subject in a folder, or give --labels with --file-column and --subject-column"
+        )
+    study = image.facts.study_uid
+    subject = pseudonyms.of(patient) if image.facts.patient_id else patient
+    exam = pseudonyms.of(study) if study else image.facts.exam_date or "1"
+    return subject, exam, patient, study
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "x"
+
+
+class _Labels:
+    """The labels table, joined by file, or by subject and exam, before ids become pseudonyms."""
+
+    def __init__(self, options: ArchiveOptions, task: str) -> None:
+        self.path = options.labels
+        self.by_file: FileKeyed | None = None
+        self.subjects: FileKeyed | None = None
+        self.by_key: dict[tuple[str, ...], str] = {}
+        if options.labels is None:
+            return
+        column = options.label_column or task
+        if options.file_column:
+            keyed, table = read_labels(options.labels, task_named(task), column, [options.file_column])
+            self.by_file = FileKeyed({key[0]: (label,) for key, label in keyed.items()})
+            if options.subject_column in table.columns:
+                pairs = zip(table[options.file_column], table[options.subject_column], strict=True)
+                self.subjects = FileKeyed({file: (subject,) for file, subject in pairs})
+            return
+        keys = [options.subject_column] + ([options.exam_column] if options.exam_column else [])
+        self.by_key, _ = read_labels(options.labels, task_named(task), column, keys)
+        self.with_exam = bool(options.exam_column)
+
+    def subject_of(self, source: str) -> str:
+        found = self.subjects.of(source) if self.subjects else None
+        return found[0] if found else ""
+
+    def label(self, source: str, patient: str, study: str) -> str:
+        if self.by_file is not None:
+            found = self.by_file.of(source)
+            return found[0] if found else ""
+        if not self.by_key:
+            return ""
+        return self.by_key.get((patient, study) if self.with_exam else (patient,), "")
+
+    def notes(self, images: list[ArchiveImage]) -> list[str]:
+        bare = sum(not image.labels for image in images)
+        if self.path is None:
+            return ["no --labels: every image is unlabelled"]
+        return [f"{bare} of {len(images)} images have no label in {self.path.name}"] if bare else []

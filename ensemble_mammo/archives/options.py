@@ -1,0 +1,32 @@
+"""What a user may say about an archive that its files do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ArchiveOptions:
+    """Tables and columns that complete what file names and headers say."""
+
+    task: str = "density"
+    "the task whose labels are read"
+    labels: Path | None = None
+    "CSV with the labels"
+    label_column: str = ""
+    "its column of classes; empty: the task's name"
+    subject_column: str = "patient_id"
+    "its column of patients, as the header's PatientID or the file's folder has them"
+    file_column: str = ""
+    "its column of files (path, name or name without ending); empty: labels are joined by subject"
+    exam_column: str = ""
+    "its column of exams; empty: a label holds for all exams of its subject"
+    views: Path | None = None
+    "CSV (file, view) that says what headers and names do not; `image_id` and `laterality` are read too"
+    keep_ids: bool = False
+    "PatientIDs stay as they are (public data); otherwise they become keyed pseudonyms"
+    key: Path | None = None
+    "file with the key of the pseudonyms; made if missing"
+    workers: int = 0
+    "processes that read headers; 0: one a core"

@@ -1,0 +1,380 @@
+"""The command line: one thin function a verb; heavy imports wait inside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ensemble_mammo import __version__
+from ensemble_mammo.errors import EnsembleMammoError
+from ensemble_mammo.records.subject import View
+
+if TYPE_CHECKING:
+    from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.records.manifest import Dataset
+    from ensemble_mammo.stages.predict import Scores
+    from ensemble_mammo.stages.report import Report
+
+Result = TypeVar("Result")
+NOTICE = "Not a medical device; for research."
+
+app = typer.Typer(
+    name="ensemble-mammo",
+    help=f"Mammography classification: one network a projection, fused by subject. {NOTICE}",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Data = Annotated[Path, typer.Option("--data", help="A prepared dataset, or an INFN tree of class folders as it is.")]
+Models = Annotated[Path, typer.Option("--models", help="Folder of trained runs.")]
+TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine: same result.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that read files; 0: one a core.")]
+Views = Annotated[
+    Path | None, typer.Option("--views", help="CSV (file, view) that says what headers and names do not.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output instead of a table.")]
+Rule = Annotated[str, typer.Option("--fusion", help="mean, geometric, median or vote.")]
+Weights = Annotated[
+    list[str] | None, typer.Option("--weight", help="Weight of a view in the fusion, as CC_R=2; repeatable.")
+]
+AllViews = Annotated[bool, typer.Option("--require-all-views", help="Refuse a subject that lacks a view.")]
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say warnings and errors alone.")] = False,
+) -> None:
+    """Set up what all verbs share."""
+    if version:
+        typer.echo(f"ensemble-mammo {__version__}")
+        raise typer.Exit
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ensemble_mammo").setLevel(level)
+
+
+def _valid(make: Callable[..., Result], *args: Any, **fields: Any) -> Result:
+    """An options object; a value outside its range is a usage error."""
+    try:
+        return make(*args, **fields)
+    except EnsembleMammoError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _fusion(rule: str, weights: Sequence[str] | None, require_all_views: bool) -> Fusion:
+    from ensemble_mammo.merit.fusion import Fusion
+
+    pairs = []
+    for text in weights or []:
+        view, _, number = text.partition("=")
+        try:
+            pairs.append((View(view), float(number)))
+        except ValueError as error:
+            raise typer.BadParameter(f"--weight {text}: expected a view and a number, such as CC_R=2") from error
+    return _valid(Fusion, rule=rule, weights=tuple(pairs), require_all_views=require_all_views)
+
+
+def _views(name: str) -> tuple[View, ...]:
+    if name == "all":
+        return tuple(View)
+    try:
+        return (View(name),)
+    except ValueError as error:
+        raise typer.BadParameter(f"--view {name}: expected one of {', '.join(View)} or all") from error
+
+
+@app.command()
+def prepare(
+    kind: Annotated[str, typer.Argument(help="folders, dicom or inbreast.")],
+    path: Annotated[Path, typer.Argument(help="The archive's folder; nothing in it is changed.")],
+    out: Out = Path("dataset"),
+    task: TaskName = "density",
+    labels: Annotated[Path | None, typer.Option("--labels", help="CSV with the labels.")] = None,
+    label_column: Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")] = "",
+    subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
+    file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
+    exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
+    views: Views = None,
+    keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep PatientIDs (public data).")] = False,
+    voi: Annotated[str, typer.Option(help="auto, lut, window, min-max or stored.")] = "auto",
+    window: Annotated[str, typer.Option(help="Which of several windows or VOI LUTs: place from 0, or name.")] = "0",
+    polarity: Annotated[str, typer.Option(help="header, or auto: white backgrounds are turned.")] = "header",
+    bits_used: Annotated[int, typer.Option(help="Bits in use of 16-bit PNG, TIFF, PGM; 0: all.")] = 0,
+    source_aspect: Annotated[float, typer.Option(help="Width/height of originals where exports lost it.")] = 0.0,
+    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut to the breast.")] = True,
+    outside: Annotated[str, typer.Option(help="Outside the breast: black or keep.")] = "black",
+    height: Annotated[int, typer.Option(help="Rows of the prepared images.")] = 1152,
+    width: Annotated[int, typer.Option(help="Columns, by padding; 0: as the aspect gives.")] = 0,
+    split: Annotated[str, typer.Option(help="Shares of train:val:test subjects.")] = "80:10:10",
+    folds: Annotated[int, typer.Option(help="Cross-validation folds in the manifest; 0: none.")] = 0,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    max_pixels: Annotated[int, typer.Option(help="Pixels that one file may have.")] = 200_000_000,
+    max_bytes: Annotated[int, typer.Option(help="Bytes that one file may have.")] = 1_000_000_000,
+    seconds: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 60.0,
+    strict: Annotated[bool, typer.Option("--strict", help="A file that cannot be read ends the work.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Make an existing dataset anew.")] = False,
+    json_: Json = False,
+) -> None:
+    """Turn an archive into a dataset: 16-bit PNGs, manifest.csv, a folder-per-class tree."""
+    from ensemble_mammo.archives.options import ArchiveOptions
+    from ensemble_mammo.imaging.read import Limits
+    from ensemble_mammo.records.manifest import read_description
+    from ensemble_mammo.records.preparation import Preparation
+    from ensemble_mammo.stages.prepare import PrepareOptions
+    from ensemble_mammo.stages.prepare import prepare as run
+
+    key = out.with_name(out.name + ".key")
+    archive = ArchiveOptions(
+        task, labels, label_column, subject_column, file_column, exam_column, views, keep_ids, key, workers
+    )
+    which = int(window) if window.isdigit() else window
+    preparation = _valid(Preparation, voi, which, polarity, bits_used, source_aspect, crop, outside, height, width)
+    limits = Limits(max_pixels, max_bytes, seconds)
+    shares = _shares(split)
+    options = _valid(PrepareOptions, archive, preparation, limits, shares, folds, seed, workers, strict, restart)
+    dataset = run(kind, path, out, options)
+    if json_:
+        typer.echo(json.dumps(read_description(dataset.root), indent=2))
+    else:
+        from ensemble_mammo.console import dataset_table
+
+        dataset_table(dataset)
+        typer.echo(f"dataset: {out}")
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(":"))
+        total = train + val + test
+        return train / total, val / total, test / total
+    except (ValueError, ZeroDivisionError) as error:
+        raise typer.BadParameter(f"--split {text}: expected train:val:test, such as 80:10:10") from error
+
+
+@app.command()
+def train(
+    view: Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all.")] = "all",
+    data: Data = Path("dataset"),
+    out: Out = Path("runs"),
+    recipe: Annotated[str, typer.Option("--recipe", help="A TOML file, or a shipped recipe by name.")] = "finetune",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of the recipe, as train.epochs=5; repeatable.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Cross-validate over subjects; 0: train once.")] = 0,
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load images; 0: none.")] = 0,
+    restart: Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train one network a view (or all four), or cross-validate with --folds."""
+    from ensemble_mammo.console import report_table, runs_table, training_bar
+    from ensemble_mammo.records.recipe import load_recipe
+    from ensemble_mammo.stages.train import TrainOptions
+    from ensemble_mammo.stages.train import train as run
+
+    views = _views(view)
+    recipes = {one: load_recipe(recipe, one, settings or ()) for one in views}
+    dataset = _dataset(data, out, next(iter(recipes.values())).task)
+    with training_bar() as progress:
+        options = TrainOptions(seed=seed, device=device, workers=workers, restart=restart, progress=progress)
+        if folds:
+            from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
+
+            cross = _valid(CrossvalOptions, folds, recipe, tuple(settings or ()), views, options)
+            found = crossval(dataset, out, cross)
+        else:
+            results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
+    if folds:
+        report_table(found, out / "report", json_)
+    else:
+        runs_table(results, json_)
+
+
+def _dataset(folder: Path, beside: Path, task: str) -> Dataset:
+    from ensemble_mammo.workflows.dataset import dataset_at
+
+    return dataset_at(folder, beside, task)
+
+
+@app.command()
+def predict(
+    models: Models = Path("runs"),
+    subject_dir: Annotated[Path | None, typer.Option("--subject-dir", help="One subject's folder as it came.")] = None,
+    subjects: Annotated[Path | None, typer.Option("--subjects", help="A folder of subject folders.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the dataset: train, val, test; empty: all.")] = "",
+    views: Views = None,
+    fusion: Rule = "mean",
+    weights: Weights = None,
+    require_all_views: AllViews = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write predictions/ to.")] = None,
+    task: Annotated[str, typer.Option("--task", help="Refuse networks of another task.")] = "",
+    device: Device = "auto",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Predict one subject's folder, many, or a dataset: a table a view, a breast and the subject."""
+    from ensemble_mammo.console import scores_table
+    from ensemble_mammo.stages.predict import PredictOptions
+    from ensemble_mammo.stages.predict import predict as run
+
+    source = _source(subject_dir, subjects, data)
+    rule = _fusion(fusion, weights, require_all_views)
+    options = PredictOptions(split, None, subjects is not None, views, rule, device, workers=workers, task=task)
+    scores: Scores = run(_open(source, data, models), models, out, options)
+    scores_table(scores, models, rule, json_)
+
+
+def _source(subject_dir: Path | None, subjects: Path | None, data: Path | None) -> Path:
+    given = [path for path in (subject_dir, subjects, data) if path is not None]
+    if len(given) > 1:
+        raise typer.BadParameter("give one of --subject-dir, --subjects and --data")
+    return given[0] if given else Path("dataset")
+
+
+def _open(source: Path, data: Path | None, models: Path) -> Dataset | Path:
+    if data is None and source != Path("dataset"):
+        return source
+    from ensemble_mammo.workflows.dataset import dataset_at
+
+    return dataset_at(source, models, None)
+
+
+@app.command()
+def fuse(
+    files: Annotated[list[str], typer.Argument(help="Prediction files of views, or their folder.")],
+    task: TaskName = "density",
+    fusion: Rule = "mean",
+    weights: Weights = None,
+    require_all_views: AllViews = False,
+    out: Out = Path("predictions"),
+) -> None:
+    """Join prediction files of views by subject: right.csv, left.csv and subject.csv."""
+    from ensemble_mammo.stages.fuse import fuse_files
+
+    fused = fuse_files(list(files), _task(task), _fusion(fusion, weights, require_all_views), out)
+    for note in fused.notes:
+        typer.echo(note, err=True)
+    for level, table in fused.levels.items():
+        typer.echo(f"{out / level}.csv: {len(table)} exams")
+
+
+def _task(name: str) -> Any:
+    from ensemble_mammo.records.task import task_named
+
+    return _valid(task_named, name)
+
+
+@app.command()
+def report(
+    files: Annotated[list[str], typer.Argument(help="Prediction files (or their folder): txt, or our CSV.")],
+    true_counts: Annotated[str, typer.Option("--true-counts", help="Rows a class in file order: A=14,B=51,…")] = "",
+    labels: Annotated[Path | None, typer.Option("--labels", help="CSV with subject_id, label.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A dataset that has the labels.")] = None,
+    task: TaskName = "density",
+    fusion: Rule = "mean",
+    weights: Weights = None,
+    require_all_views: AllViews = False,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects; 0: no intervals.")] = 2000,
+    seed: Seed = 0,
+    allow_unlabelled: Annotated[
+        bool, typer.Option("--allow-unlabelled", help="Leave exams without label out.")
+    ] = False,
+    out: Out = Path("report"),
+    json_: Json = False,
+) -> None:
+    """Figures of merit for each view, breast and subject, with 95 % intervals, as a page and as JSON."""
+    from ensemble_mammo.console import report_table
+    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.stages.report import ReportOptions
+    from ensemble_mammo.stages.report import report as run
+
+    if sum(map(bool, (true_counts, labels, data))) != 1:
+        raise typer.BadParameter("give the true classes by one of --true-counts, --labels and --data")
+    known = _task(task)
+    if true_counts:
+        truth = truth_from_counts(true_counts, known)
+    elif labels:
+        truth = truth_from_csv(labels, known)
+    else:
+        assert data is not None
+        truth = truth_from_dataset(_dataset(data, out, task), known)
+    rule = _fusion(fusion, weights, require_all_views)
+    options = _valid(ReportOptions, rule, resamples, seed, allow_unlabelled)
+    found: Report = run(list(files), truth, out, options)
+    report_table(found, out, json_)
+
+
+@app.command()
+def explain(
+    models: Models = Path("runs"),
+    subject_dir: Annotated[Path | None, typer.Option("--subject-dir", help="One subject's folder as it came.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the dataset: train, val, test; empty: all.")] = "",
+    views: Views = None,
+    method: Annotated[str, typer.Option(help="grad-cam, grad-cam++, layer-cam, hires-cam, score-cam, …")] = "grad-cam",
+    class_name: Annotated[str, typer.Option("--class", help="Class to explain; empty: the predicted one.")] = "",
+    out: Out = Path("maps"),
+    device: Device = "auto",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Class activation maps over the pixels of the mammogram."""
+    from ensemble_mammo.stages.explain import ExplainOptions
+    from ensemble_mammo.stages.explain import explain as run
+
+    options = _valid(ExplainOptions, split, views, method, class_name, device=device, workers=workers)
+    maps = run(_open(_source(subject_dir, None, data), data, models), models, out, options)
+    if json_:
+        typer.echo((out / "maps.json").read_text(encoding="utf-8"))
+    else:
+        typer.echo(f"{len(maps)} maps under {out}; a sheet.png an exam")
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo"),
+    subjects: Annotated[int, typer.Option(help="Phantom subjects.", min=20)] = 120,
+    seed: Seed = 0,
+) -> None:
+    """The whole way on phantom exams made here: under four minutes on two cores."""
+    from ensemble_mammo.console import report_table, scores_table
+    from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.workflows.demo import DemoOptions
+    from ensemble_mammo.workflows.demo import demo as run
+
+    result = run(out, DemoOptions(subjects, seed))
+    scores_table(result.scores, out / "runs", Fusion(), False)
+    report_table(result.report, out / "report", False)
+    typer.echo(f"report: {result.page}")
+    typer.echo(f"class activation maps: {result.maps}")
+    typer.echo(NOTICE)
+
+
+def main() -> None:
+    """Run the command line; our errors become one line and exit status 1."""
+    try:
+        app()
+    except EnsembleMammoError as error:
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)

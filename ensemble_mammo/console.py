@@ -1,0 +1,147 @@
+"""What the command line shows: tables on a terminal, JSON when asked for, a bar while networks learn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.splits import SPLITS
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS
+
+if TYPE_CHECKING:
+    from ensemble_mammo.learning.loop import Advance
+    from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.stages.predict import Scores
+    from ensemble_mammo.stages.report import Report
+    from ensemble_mammo.stages.train import TrainResult
+
+_PIPED_WIDTH = 120
+_EXAMS_SHOWN = 20
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPED_WIDTH)
+
+
+def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=escape(title), title_justify="left")
+    for i, name in enumerate(heading):
+        table.add_column(escape(name), justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    _console().print(table)
+
+
+def dataset_table(dataset: Dataset) -> None:
+    """Images, subjects and classes a view and split."""
+    task = next((TASKS[name] for name in dataset.task_names()), None)
+    classes = task.classes if task else ()
+    rows = []
+    for view in View:
+        for split in SPLITS:
+            part = dataset.rows(view, split)
+            if len(part):
+                counts = [str(int((part[task.name] == name).sum())) for name in classes] if task else []
+                rows.append([view.value, split, str(len(part)), str(part["subject_id"].nunique()), *counts])
+    _table("dataset", ["view", "split", "images", "subjects", *classes], rows)
+
+
+def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) -> None:
+    """A table a view, a breast and the subject, for each exam; notes behind it."""
+    from ensemble_mammo.stages.predict import as_json as document
+
+    if as_json:
+        print(json.dumps(document(scores, models, fusion), indent=2))
+        return
+    levels = scores.levels()
+    exams = list(dict.fromkeys(key for table in levels for key in table.keys))
+    for key in exams[:_EXAMS_SHOWN]:
+        rows = []
+        for table in levels:
+            if key in table.keys:
+                i = table.keys.index(key)
+                values = [f"{score:.3f}" for score in table.scores[i]]
+                best = table.classes[int(table.scores[i].argmax())]
+                rows.append([table.level, best, *values, f"{table.images[i]}", _present(table.level, table.views[i])])
+        exam = f", exam {key[1]}" if key[1] != "1" else ""
+        _table(f"{key[0]}{exam}", ["level", scores.task.name, *scores.task.classes, "images", "views"], rows)
+    if len(exams) > _EXAMS_SHOWN:
+        _console().print(f"… and {len(exams) - _EXAMS_SHOWN} more exams; --out writes them all", markup=False)
+    _notes(scores.notes)
+
+
+def _present(level: str, views: str) -> str:
+    if level != "subject":
+        return views
+    missing = [view.value for view in View if view.value not in views.split("+")]
+    return f"{views} (MISSING {', '.join(missing)})" if missing else "all four"
+
+
+def report_table(report: Report, out: Path, as_json: bool) -> None:
+    """The figures of each level, and where the page is."""
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2))
+        return
+    heading, *rows = report.table()
+    _table(f"figures of merit, {report.task.name}: value (95 % interval)", heading, rows)
+    _notes(report.notes)
+    _console().print(f"report: {out / 'report.html'}", markup=False)
+
+
+def _notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        _console().print(f"note: {note}", markup=False)
+
+
+def runs_table(results: Sequence[TrainResult], as_json: bool) -> None:
+    """Where each view's run lies and how it ended."""
+    rows: list[dict[str, Any]] = [_run(result) for result in results]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        _table("runs", list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+
+
+def _run(result: TrainResult) -> dict[str, Any]:
+    shown = ("view", "epochs", "kept_epoch", "val_accuracy", "val_loss", "wall_seconds", "images_per_second")
+    facts = {name: result.info.get(name) for name in shown}
+    rounded = {name: round(v, 4) if isinstance(v, float) else "-" if v is None else v for name, v in facts.items()}
+    return {"folder": str(result.folder), **rounded}
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[Advance], None] | None]:
+    """A bar with the time left while networks learn; None where nobody sees it (epochs are logged anyway)."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("train", total=None)
+
+        def show(at: Advance) -> None:
+            done = (at.epoch - 1) * at.batches + at.batch
+            what = f"epoch {at.epoch}/{at.epochs}, loss {at.loss:.3f}"
+            if done == 1:
+                progress.reset(task)
+            progress.update(task, total=at.epochs * at.batches, completed=done, description=what)
+
+        yield show

@@ -1,0 +1,1 @@
+"""How work is spread over files: the same results from any engine."""

@@ -1,0 +1,1 @@
+"""From any file to a prepared mammogram: numpy and pydicom, no torch."""

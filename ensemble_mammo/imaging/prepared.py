@@ -1,0 +1,250 @@
+"""The one way from a mammogram's pixels to the prepared image, and back for what is drawn on it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensemble_mammo.errors import ImageReadError, OutputError
+from ensemble_mammo.imaging.breast import Box, breast_box, found_breast
+from ensemble_mammo.imaging.facts import HeaderFacts
+from ensemble_mammo.imaging.header import one_line
+from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
+from ensemble_mammo.records.preparation import Preparation
+
+WHITE = 65535
+"the highest value of a prepared image"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the breast crop of a source image lies in its prepared image."""
+
+    source_height: int
+    "rows of the file's pixels"
+    source_width: int
+    "columns of the file's pixels"
+    crop_top: int
+    "first row of the crop, in source pixels"
+    crop_left: int
+    "first column of the crop, in source pixels"
+    crop_height: int
+    "rows of the crop, in source pixels"
+    crop_width: int
+    "columns of the crop, in source pixels (before `source_aspect` is restored)"
+    scaled_height: int
+    "rows of the crop in the prepared image"
+    scaled_width: int
+    "columns of the crop in the prepared image"
+    pad_top: int
+    "first row of the scaled crop in the prepared image"
+    pad_left: int
+    "first column of the scaled crop in the prepared image"
+    height: int
+    "rows of the prepared image"
+    width: int
+    "columns of the prepared image"
+
+    def __post_init__(self) -> None:
+        """Refuse a crop outside its source, or a scaled crop outside the prepared image."""
+        for name, first, length, whole in (
+            ("crop rows", self.crop_top, self.crop_height, self.source_height),
+            ("crop columns", self.crop_left, self.crop_width, self.source_width),
+            ("scaled rows", self.pad_top, self.scaled_height, self.height),
+            ("scaled columns", self.pad_left, self.scaled_width, self.width),
+        ):
+            if first < 0 or length < 1 or first + length > whole:
+                raise ValueError(f"{name} {first} to {first + length} do not lie within 0 to {whole}")
+
+    def to_source(self, map_: NDArray[np.floating]) -> NDArray[np.float32]:
+        """A map of the prepared image, brought back over the source.
+
+        Args:
+            map_: `[height, width]`.
+
+        Returns:
+            `[source_height, source_width]`, bilinear, zero outside the crop.
+        """
+        if map_.shape != (self.height, self.width):
+            raise ValueError(f"the map is {map_.shape}, expected {(self.height, self.width)} as the prepared image")
+        inner = map_[
+            self.pad_top : self.pad_top + self.scaled_height, self.pad_left : self.pad_left + self.scaled_width
+        ]
+        source = np.zeros((self.source_height, self.source_width), np.float32)
+        rows = slice(self.crop_top, self.crop_top + self.crop_height)
+        columns = slice(self.crop_left, self.crop_left + self.crop_width)
+        source[rows, columns] = resized(inner, self.crop_height, self.crop_width)
+        return source
+
+    def point_to_source(self, row: float, column: float) -> tuple[float, float]:
+        """A point of the prepared image (row, column; pixel centres at whole numbers) in source pixels."""
+        return (
+            (row + 0.5 - self.pad_top) * self.crop_height / self.scaled_height + self.crop_top - 0.5,
+            (column + 0.5 - self.pad_left) * self.crop_width / self.scaled_width + self.crop_left - 0.5,
+        )
+
+    def point_to_prepared(self, row: float, column: float) -> tuple[float, float]:
+        """A point of the source (row, column; pixel centres at whole numbers) in prepared pixels."""
+        return (
+            (row + 0.5 - self.crop_top) * self.scaled_height / self.crop_height + self.pad_top - 0.5,
+            (column + 0.5 - self.crop_left) * self.scaled_width / self.crop_width + self.pad_left - 0.5,
+        )
+
+    def to_mapping(self) -> dict[str, int]:
+        """Name -> whole number, as a table's columns take it."""
+        return {name: int(value) for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, int | str]) -> Placement:
+        """The placement of a mapping; keys that are none of its fields are passed over.
+
+        Raises:
+            ValueError: a field is missing, or no whole number.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [name for name in names if name not in mapping]
+        if missing:
+            raise ValueError(f"a placement lacks {', '.join(missing)}")
+        return cls(**{name: int(mapping[name]) for name in names})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared mammogram."""
+
+    pixels: NDArray[np.uint16]
+    "[height, width], 0 to 65535, tissue bright"
+    placement: Placement
+    "where it lies in its source"
+    notes: tuple[str, ...] = ()
+    "what is worth saying of it"
+
+
+@dataclass(frozen=True)
+class PreparedFile:
+    """What comes of one file; can be pickled, so that other processes can make it."""
+
+    prepared: Prepared
+    "pixels and placement"
+    facts: HeaderFacts
+    "what the file's header says"
+    sha256: str
+    "SHA-256 of the file"
+
+
+def prepare_pixels(mammogram: Mammogram, preparation: Preparation) -> Prepared:
+    """Crop, clear, restore the aspect, scale, pad, quantise: the same pixels from the same file, always."""
+    pixels, notes = mammogram.pixels, []
+    box = Box(0, 0, *pixels.shape)
+    if preparation.crop or preparation.outside == "black":
+        mask = found_breast(pixels)
+        if mask is None:
+            notes.append("no breast found: the whole image is kept")
+        else:
+            box = breast_box(mask) if preparation.crop else box
+            if preparation.outside == "black":
+                pixels = np.where(mask, pixels, np.float32(0))
+    placement = _placement(pixels.shape, box, preparation)
+    crop = pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    scaled = resized(crop, placement.scaled_height, placement.scaled_width)
+    values = np.zeros((placement.height, placement.width), np.uint16)
+    top, left = placement.pad_top, placement.pad_left
+    values[top : top + placement.scaled_height, left : left + placement.scaled_width] = np.rint(
+        np.clip(scaled, 0, 1).astype(np.float64) * WHITE
+    )
+    return Prepared(values, placement, tuple(notes))
+
+
+def prepare_file(
+    path: Path | str, preparation: Preparation | None = None, limits: Limits | None = None
+) -> PreparedFile:
+    """Read one file and prepare it.
+
+    Raises:
+        ImageReadError: the file cannot be turned into a mammogram.
+    """
+    preparation = preparation or Preparation()
+    mammogram = read_mammogram(path, preparation, limits)
+    return PreparedFile(prepare_pixels(mammogram, preparation), mammogram.facts, mammogram.sha256)
+
+
+def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Placement:
+    """The crop scaled to the height wanted, or to the width where it would not fit, in the middle of the padding."""
+    stretch = preparation.source_aspect * shape[0] / shape[1] if preparation.source_aspect else 1.0
+    aspect = box.width * stretch / box.height  # width over height as the breast really is
+    height, width = preparation.height, max(1, round(preparation.height * aspect))
+    if preparation.width and width > preparation.width:
+        height, width = max(1, min(height, round(preparation.width / aspect))), preparation.width
+    whole_width = preparation.width or width
+    return Placement(
+        source_height=shape[0],
+        source_width=shape[1],
+        crop_top=box.top,
+        crop_left=box.left,
+        crop_height=box.height,
+        crop_width=box.width,
+        scaled_height=height,
+        scaled_width=width,
+        pad_top=(preparation.height - height) // 2,
+        pad_left=(whole_width - width) // 2,
+        height=preparation.height,
+        width=whole_width,
+    )
+
+
+def resized(values: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
+    """Scale `[H, W]` to `[height, width]` in float32: bilinear, widened to an average when it shrinks; no overshoot."""
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+
+
+def write_png16(path: Path | str, pixels: NDArray[np.uint16]) -> None:
+    """Write a 16-bit grey PNG `[H, W]`: beside its place first, then moved there, so that no half file is ever seen.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    place = Path(path)
+    if pixels.dtype != np.uint16 or pixels.ndim != 2:
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint16 [H, W]")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    beside = ""
+    try:
+        handle, beside = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent)
+        with os.fdopen(handle, "wb") as stream:
+            image.save(stream, format="PNG", compress_level=3)
+        Path(beside).chmod(0o644)
+        Path(beside).replace(place)
+    except OSError as error:
+        if beside:
+            with contextlib.suppress(OSError):
+                Path(beside).unlink()
+        raise OutputError(f"{place}: cannot be written ({one_line(error.strerror or error)})") from error
+
+
+def read_png16(path: Path | str) -> NDArray[np.uint16]:
+    """Read a 16-bit grey PNG as `write_png16` writes it, `[H, W]`.
+
+    Raises:
+        ImageReadError: it is none, or damaged.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            mode = image.mode
+            pixels = np.asarray(image)
+    except Exception as error:
+        raise ImageReadError(f"{path}: cannot be read as a 16-bit PNG ({one_line(error)})") from error
+    if not mode.startswith("I;16"):
+        raise ImageReadError(
+            f"{path}: has pixels of kind {mode} (Pillow's name), expected 16-bit grey; prepare it again"
+        )
+    return pixels.astype(np.uint16)

@@ -1,0 +1,1 @@
+"""Networks, their training and their maps: torch and timm, no DICOM."""

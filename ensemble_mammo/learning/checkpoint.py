@@ -1,0 +1,219 @@
+"""Run folders: what a trained network is written as, and how it is read back. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ensemble_mammo.errors import EnsembleMammoError, RunError
+from ensemble_mammo.learning.networks import create_network
+from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
+from ensemble_mammo.records.files import write_text, written_beside
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.recipe import Recipe, recipe_from_toml, recipe_to_toml
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS, Task
+
+FORMAT = 1
+"""Of weights.safetensors and state.safetensors; another number is refused."""
+
+RECIPE = "recipe.toml"
+WEIGHTS = "weights.safetensors"
+CHECKSUM = "weights.safetensors.sha256"
+INFO = "run.json"
+_KEY = "ensemble_mammo"  # one key: the order of several in a safetensors header is by chance
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What a network must carry so that its input can be built and its output read."""
+
+    recipe: Recipe
+    "as resolved for the view"
+    view: View
+    "the projection it was trained for"
+    classes: tuple[str, ...]
+    "in the order of the outputs"
+    preparation: Preparation
+    "what was done to the pixels of its training images"
+
+    @property
+    def task(self) -> Task:
+        """What is told apart."""
+        return TASKS[self.recipe.task]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained network, ready to predict, with all that its input needs."""
+
+    folder: Path
+    "where it comes from"
+    recipe: Recipe
+    "as resolved for the view"
+    view: View
+    "the projection it was trained for"
+    task: Task
+    "what is told apart"
+    classes: tuple[str, ...]
+    "in the order of the outputs"
+    preparation: Preparation
+    "what was done to the pixels of its training images"
+    network: nn.Module
+    "in evaluation mode: `[B, 1, H, W]` -> logits `[B, C]`"
+    info: dict[str, Any]
+    "run.json"
+
+
+def load_run(folder: Path, task: str | None = None, device: torch.device | str = "cpu") -> LoadedRun:
+    """Read a trained network back, its checksum verified.
+
+    Args:
+        folder: such as `runs/CC_R`.
+        task: the task that the work at hand needs; None: any.
+        device: where the network is put.
+
+    Raises:
+        RunError: no run there, training unfinished, a wrong checksum, another task, or weights that do not fit.
+    """
+    _require_finished(folder)
+    path = folder / WEIGHTS
+    expected = (folder / CHECKSUM).read_text(encoding="utf-8").split()
+    if [file_sha256(path)] != expected[:1]:
+        raise RunError(f"{path}: its SHA-256 is not that of {CHECKSUM}; the file was changed or damaged, train again")
+    tensors, about = read_tensors(path)
+    passport = _read_passport(about, path)
+    if task is not None and passport.task.name != task:
+        raise RunError(f"{folder}: trained for the task {passport.task.name!r}, expected {task!r}; name other runs")
+    bare = dataclasses.replace(passport.recipe.network, pretrained="none", weights_file="")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = create_network(bare, len(passport.classes))
+        network.load_state_dict(tensors)
+    except (EnsembleMammoError, RuntimeError) as error:
+        raise RunError(f"{path}: its weights do not fit the network {bare.name!r} of this version: {error}") from error
+    network.to(device).to(memory_format=torch.channels_last).eval()
+    return LoadedRun(
+        folder,
+        passport.recipe,
+        passport.view,
+        passport.task,
+        passport.classes,
+        passport.preparation,
+        network,
+        read_info(folder),
+    )
+
+
+def runs_in(folder: Path) -> dict[View, list[Path]]:
+    """The run folders under a folder: itself, `<VIEW>/` and `fold-<k>/<VIEW>/`, finished or not.
+
+    Raises:
+        RunError: the folder is missing or holds no run.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; train first: ensemble-mammo train --view all --out {folder}")
+    folds = sorted(folder.glob("fold-*"), key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
+    places = [(view, parent / view.value) for view in View for parent in (folder, *folds)]
+    places += [(view, folder) for view in View if folder.resolve().name == view.value]
+    found: dict[View, list[Path]] = {}
+    for view, place in places:
+        if (place / RECIPE).is_file():
+            found.setdefault(view, []).append(place)
+    if not found:
+        raise RunError(f"{folder}: no run in it; expected {', '.join(f'{view}/{RECIPE}' for view in View)}")
+    return found
+
+
+def write_weights(folder: Path, tensors: Mapping[str, Tensor], passport: Passport) -> None:
+    """Write weights.safetensors with its passport, and its checksum (as `sha256sum --check` reads it) last."""
+    (folder / CHECKSUM).unlink(missing_ok=True)
+    about = {
+        "recipe": recipe_to_toml(passport.recipe),
+        "view": passport.view.value,
+        "task": passport.task.name,
+        "classes": list(passport.classes),
+        "preparation": to_mapping(passport.preparation),
+    }
+    write_tensors(folder / WEIGHTS, tensors, about)
+    write_text(folder / CHECKSUM, f"{file_sha256(folder / WEIGHTS)}  {WEIGHTS}\n")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a safetensors file with a JSON header, whole or not at all."""
+    plain = {k: t.detach().to("cpu").clone(memory_format=torch.contiguous_format) for k, t in tensors.items()}
+    with written_beside(path) as beside:
+        save_file(plain, beside, {_KEY: json.dumps({"format": FORMAT, **about})})
+        with beside.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Raises:
+        RunError: it is damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged ({error}); train again with --restart") from error
+    if about.get("format") != FORMAT:
+        raise RunError(f"{path}: its format is {about.get('format')!r}, expected {FORMAT}; train again with --restart")
+    return tensors, about
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """What run.json holds; empty where it is missing.
+
+    Raises:
+        RunError: it is not JSON.
+    """
+    try:
+        info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RunError(f"{folder / INFO}: not JSON: {error}") from error
+    return info
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _require_finished(folder: Path) -> None:
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such run folder; train first: ensemble-mammo train --out {folder.parent}")
+    if not (folder / WEIGHTS).is_file() or not (folder / CHECKSUM).is_file():
+        if not (folder / RECIPE).is_file():
+            raise RunError(f"{folder}: no run folder (no {WEIGHTS}, no {RECIPE}); expected one such as runs/CC_R")
+        raise RunError(
+            f"{folder}: its training is unfinished (no {WEIGHTS} with its checksum); "
+            "give the same train command again to resume it"
+        )
+
+
+def _read_passport(about: Mapping[str, Any], path: Path) -> Passport:
+    try:
+        recipe = recipe_from_toml(about["recipe"], f"{path}: recipe")
+        preparation = from_mapping(Preparation, about["preparation"], "preparation")
+        return Passport(recipe, View(about["view"]), tuple(about["classes"]), preparation)
+    except (KeyError, ValueError, FieldProblems) as error:
+        raise RunError(f"{path}: what it says of itself cannot be read: {error}; train again") from error

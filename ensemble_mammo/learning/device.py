@@ -1,0 +1,71 @@
+"""The device and the precision that a run computes with, decided in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ensemble_mammo.errors import TrainingError
+
+DEVICES = ("auto", "cpu", "cuda")
+"""What may be asked for."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device asked for; `auto` is the GPU where there is one.
+
+    Raises:
+        TrainingError: no such device on this machine.
+    """
+    if name not in DEVICES:
+        raise TrainingError(f"device {name!r} is not one of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device 'cuda': this machine has no GPU that torch can use; take --device cpu or auto")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that convolutions and products are computed in; everything else stays float32.
+
+    Args:
+        name: as `train.precision` of a recipe. `auto` is bfloat16 (else float16) on a GPU, bfloat16 on a
+            processor that has instructions for it, else float32.
+        device: where it is computed.
+
+    Raises:
+        TrainingError: float16 on a processor.
+    """
+    if name == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if name == "auto":
+        return torch.bfloat16 if _processor_has_bfloat16() else torch.float32
+    if name == "float16" and device.type != "cuda":
+        raise TrainingError("train.precision = 'float16' needs a GPU; take 'auto', 'bfloat16' or 'float32'")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Compute the same bits each time on a processor; leave torch's own random state as it was.
+
+    On a GPU nothing is promised: some of its kernels add up in an order that changes.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    gpus = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        try:
+            if device.type == "cpu":
+                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+                torch.use_deterministic_algorithms(True)
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+            torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+def _processor_has_bfloat16() -> bool:
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

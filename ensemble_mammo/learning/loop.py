@@ -1,0 +1,298 @@
+"""The training loop: one precision path, no trainer, no callbacks; `record` alone writes files."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ensemble_mammo.errors import TrainingError
+from ensemble_mammo.learning.augment import augment
+from ensemble_mammo.learning.images import ViewImages, batches_of, normalise, read_batches
+from ensemble_mammo.learning.schedule import Plan, is_better, schedule, set_trainable, stops_early
+from ensemble_mammo.records.recipe import Recipe, TrainRecipe
+
+Row = dict[str, float]
+"""One epoch of the history: a value for each of HISTORY."""
+
+HISTORY = (
+    "epoch",
+    "stage",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "seconds",
+    "images_per_second",
+)
+"""The columns of history.csv: epoch from 1, stage from 1, losses as means over images."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with their classes."""
+
+    images: ViewImages
+    "the images"
+    targets: NDArray[np.int64]
+    "`[N]`, the place of each image's class"
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a training is; handed to `Setting.progress` after every batch."""
+
+    epoch: int
+    "the epoch at work, from 1"
+    epochs: int
+    "of how many"
+    batch: int
+    "batches of it done"
+    batches: int
+    "of how many"
+    loss: float
+    "mean loss of the epoch so far"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same during a training."""
+
+    recipe: Recipe
+    "what the training is told"
+    device: torch.device
+    "where it computes"
+    dtype: torch.dtype
+    "of convolutions and products"
+    class_weights: Tensor
+    "`[C]`, the weight of each class in the loss"
+    seed: int = 0
+    "all that is random follows from it, the epoch and the image"
+    workers: int = 0
+    "threads that read images"
+    progress: Callable[[Advance], None] | None = None
+    "told after every batch"
+
+
+@dataclass
+class State:
+    """What changes during a training, and all that a resumed one needs."""
+
+    network: nn.Module
+    "the network"
+    optimizer: torch.optim.Optimizer | None = None
+    "of the stage at work"
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
+    "of the loss; does nothing but for float16"
+    stage: int = -1
+    "the stage that the optimizer belongs to"
+    history: list[Row] = field(default_factory=list)
+    "one row an epoch done"
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    "the weights that the run keeps so far"
+    kept_epoch: int = 0
+    "the epoch they are of, from 1"
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def val_losses(self) -> list[float]:
+        """The validation loss of every epoch done."""
+        return [row["val_loss"] for row in self.history]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a network does on samples."""
+
+    loss: float
+    "mean over the images, nan without any"
+    accuracy: float
+    "share of images given their class, nan without any"
+    scores: NDArray[np.float32]
+    "`[N, C]`, softmax, in the order of the samples"
+
+
+def fit(
+    state: State, train: Samples, val: Samples, setting: Setting, record: Callable[[State, Judgement], None]
+) -> None:
+    """Train a network from wherever its state is to the end of its recipe.
+
+    Args:
+        state: changed in place.
+        train: what is learned from.
+        val: what epochs are judged on; may be empty, then its loss and accuracy are nan.
+        setting: what stays the same.
+        record: called at the end of each epoch; it alone writes files.
+
+    Raises:
+        TrainingError: the loss or the weights are no longer finite; the epoch is not recorded.
+    """
+    recipe = setting.recipe.train
+    while state.epoch < recipe.epochs and not stops_early(recipe, state.val_losses):
+        start = time.perf_counter()
+        plan = schedule(recipe, state.epoch, state.val_losses)
+        torch.manual_seed(_number(setting.seed, state.epoch))
+        begin_epoch(state, plan, recipe)
+        learned = train_one_epoch(state, train, setting)
+        trained = time.perf_counter()
+        judged = evaluate(state.network, val, setting)
+        _require_finite(state.network, judged.loss if len(val.targets) else 0.0, state.epoch, plan)
+        values = (state.epoch + 1, plan.stage + 1, plan.learning_rate, *learned, judged.loss, judged.accuracy)
+        pace = (time.perf_counter() - start, len(train.targets) / (trained - start))
+        state.history.append(dict(zip(HISTORY, (*values, *pace), strict=True)))
+        if is_better(recipe, state.history):
+            state.kept_epoch = state.epoch
+            state.kept = {k: v.detach().to("cpu", copy=True) for k, v in state.network.state_dict().items()}
+        record(state, judged)
+
+
+def begin_epoch(state: State, plan: Plan, recipe: TrainRecipe) -> None:
+    """Freeze and free parameters, and set the rate; a new stage begins with a new optimizer."""
+    learning = set_trainable(state.network, plan.trainable, recipe.frozen_norm)
+    if state.optimizer is None or state.stage != plan.stage:
+        state.optimizer, state.stage = make_optimizer(learning, recipe), plan.stage
+    for group in state.optimizer.param_groups:
+        group["lr"] = plan.learning_rate
+
+
+def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], recipe: TrainRecipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the parameters that learn; its rate is set each epoch."""
+    if recipe.optimizer == "sgd":
+        values = [parameter for _, parameter in parameters]
+        return torch.optim.SGD(values, lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam([p for _, p in parameters], lr=0.0, weight_decay=recipe.weight_decay)
+    groups = [
+        {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},  # biases and norms
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0)
+
+
+def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[float, float]:
+    """Show every training image once; the weights move after every `accumulate` batches.
+
+    A step's gradient is that of the mean over all its images, also where the last step has fewer.
+
+    Returns:
+        Mean loss and accuracy over the images, as they were seen (changed, and while learning).
+    """
+    recipe, optimizer = setting.recipe.train, state.optimizer
+    assert optimizer is not None
+    targets = torch.from_numpy(samples.targets).to(setting.device)
+    order = np.random.default_rng([setting.seed, state.epoch]).permutation(len(targets)).tolist()
+    batches = batches_of(order, recipe.batch_size)
+    total_loss, total_weight, right = 0.0, 0.0, 0
+    for number, (batch, values) in enumerate(
+        zip(batches, read_batches(samples.images, batches, setting.workers), strict=True)
+    ):
+        seeds = [(setting.seed, state.epoch, index) for index in batch]
+        logits = _forward(state.network, augment(values.to(setting.device), setting.recipe.augment, seeds), setting)
+        loss, weight = summed_loss(logits, targets[batch], setting)
+        if not math.isfinite(loss.item()):
+            raise _diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
+        first = number - number % recipe.accumulate
+        step = [index for part in batches[first : first + recipe.accumulate] for index in part]
+        state.scaler.scale(loss / setting.class_weights[targets[step]].sum()).backward()
+        if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
+            _step(state.scaler, optimizer, recipe.clip_norm)
+        total_loss, total_weight = total_loss + loss.item(), total_weight + weight
+        right += int((logits.argmax(1) == targets[batch]).sum())
+        if setting.progress is not None:
+            mean = total_loss / total_weight
+            setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), mean))
+    return total_loss / total_weight, right / len(targets)
+
+
+@torch.inference_mode()
+def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgement:
+    """Judge a network on samples: never augmented, in evaluation mode, by the loss it is trained with."""
+    network.eval()
+    if not len(samples.targets):
+        return Judgement(math.nan, math.nan, np.zeros((0, len(setting.class_weights)), np.float32))
+    batches = batches_of(range(len(samples.targets)), setting.recipe.train.batch_size)
+    parts = [
+        _forward(network, values.to(setting.device), setting)
+        for values in read_batches(samples.images, batches, setting.workers)
+    ]
+    logits = torch.cat(parts)
+    targets = torch.from_numpy(samples.targets).to(setting.device)
+    loss, weight = summed_loss(logits, targets, setting)
+    accuracy = (logits.argmax(1) == targets).double().mean().item()
+    return Judgement(loss.item() / weight, accuracy, logits.softmax(1).cpu().numpy())
+
+
+def summed_loss(logits: Tensor, targets: Tensor, setting: Setting) -> tuple[Tensor, float]:
+    """The cross-entropy of a batch, added up over its images, and the weight to divide it by for their mean."""
+    loss = F.cross_entropy(
+        logits,
+        targets,
+        weight=setting.class_weights,
+        label_smoothing=setting.recipe.train.label_smoothing,
+        reduction="sum",
+    )
+    return loss, setting.class_weights[targets].sum().item()
+
+
+def balanced_weights(targets: NDArray[np.int64], classes: int, recipe: TrainRecipe) -> Tensor:
+    """The weight of each class `[C]`: 1, or for `balanced` such that each class present weighs the same.
+
+    Their mean over the training images is 1; a class without images weighs 1.
+    """
+    if recipe.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(targets, minlength=classes)
+    present = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(targets) / (present * np.maximum(counts, 1)), 1.0)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def _forward(network: nn.Module, values: Tensor, setting: Setting) -> Tensor:
+    """Logits `[B, C]` in float32 of images `[B, 1, H, W]` with values in 0..1."""
+    batch = normalise(values, setting.recipe.input).contiguous(memory_format=torch.channels_last)
+    mixed = setting.dtype != torch.float32
+    with torch.autocast(setting.device.type, dtype=setting.dtype if mixed else None, enabled=mixed):
+        logits: Tensor = network(batch)
+    return logits.float()
+
+
+def _step(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
+    if clip_norm > 0:
+        scaler.unscale_(optimizer)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _require_finite(network: nn.Module, loss: float, epoch: int, plan: Plan) -> None:
+    if not math.isfinite(loss):
+        raise _diverged("validation loss", loss, epoch, plan.learning_rate)
+    if not all(bool(torch.isfinite(t).all()) for t in network.state_dict().values() if t.is_floating_point()):
+        raise _diverged("some weight", math.nan, epoch, plan.learning_rate)
+
+
+def _diverged(what: str, value: float, epoch: int, rate: float, batch: int | None = None) -> TrainingError:
+    where = f"epoch {epoch + 1}" + ("" if batch is None else f", batch {batch + 1}")
+    state = f"the state after epoch {epoch} is kept" if epoch else "no epoch was finished"
+    return TrainingError(
+        f"{what} is {value} in {where} at learning rate {rate:g}; {state}; "
+        "take a lower learning rate, train.clip_norm = 1, or train.precision = 'float32'"
+    )
+
+
+def _number(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))

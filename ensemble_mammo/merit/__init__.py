@@ -1,0 +1,1 @@
+"""Figures of merit: compute, hold, draw. No torch."""

@@ -1,0 +1,133 @@
+"""The results of a report: held apart from how they are computed and drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.merit.intervals import CONFIDENCE, Interval
+from ensemble_mammo.records.task import Task
+
+TITLES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "recall": "macro recall",
+    "precision": "macro precision",
+    "f1": "macro F1",
+    "kappa": "kappa, quadratic",
+    "kappa_linear": "kappa, linear",
+    "dense": "dense or not",
+    "positive": "positive or not",
+    "auc": "AUC",
+}
+"""The names of figures as tables show them."""
+
+MAIN = ("accuracy", "recall", "precision", "kappa")
+"""The figures that a narrow table shows."""
+
+
+@dataclass(frozen=True)
+class LevelCounts:
+    """What stands behind the figures of a level."""
+
+    exams: int
+    "exams that were judged"
+    subjects: int
+    "subjects that they belong to"
+    incomplete: int
+    "judged exams that lack a view which others were fused from"
+    absent: int
+    "exams predicted at other levels, without any view at this one"
+    unlabelled: int
+    "predicted exams left out because they have no true class"
+    majority: float
+    "accuracy of always naming the most frequent class: what any classifier must pass"
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """A file that the report was made from."""
+
+    name: str
+    "its name, without the folder"
+    sha256: str
+    "of the file as it was read"
+    level: str
+    "what its rows are"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of merit of every level, and how they came about."""
+
+    task: Task
+    "what was told apart"
+    figures: Mapping[str, Mapping[str, Interval]]
+    "level -> name of the figure -> value and limits"
+    confusion: Mapping[str, NDArray[np.int64]]
+    "level -> counts [C, C], rows are true classes"
+    counts: Mapping[str, LevelCounts]
+    "level -> exams and subjects behind the figures"
+    truth: str
+    "where the true classes come from"
+    fusion: Fusion
+    "how views were fused"
+    resamples: int
+    "bootstrap resamples of subjects"
+    seed: int
+    "of the bootstrap"
+    files: tuple[PredictionFile, ...]
+    "what was read; empty when predictions were given in memory"
+    notes: tuple[str, ...]
+    "what a reader must know; no ids"
+    versions: Mapping[str, str]
+    "software -> version"
+
+    def table(self, names: tuple[str, ...] = MAIN) -> list[list[str]]:
+        """Rows of text for a console: a heading, then a row a level.
+
+        Args:
+            names: the figures, as in `TITLES`; those that this task does not have are left out.
+        """
+        first: Mapping[str, Interval] = next(iter(self.figures.values()), {})
+        shown = [name for name in names if name in first]
+        rows = [["level", "exams", *(TITLES[name] for name in shown)]]
+        for level, figures in self.figures.items():
+            rows.append([level, str(self.counts[level].exams), *(str(figures[name]) for name in shown)])
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        """What report.json holds; undefined figures are null."""
+        return {
+            "task": self.task.name,
+            "classes": list(self.task.classes),
+            "figures": {
+                level: {name: {k: _finite(v) for k, v in asdict(one).items()} for name, one in figures.items()}
+                for level, figures in self.figures.items()
+            },
+            "confusion": {
+                level: {"classes": list(self.task.classes), "counts": counts.tolist()}
+                for level, counts in self.confusion.items()
+            },
+            "counts": {level: asdict(one) for level, one in self.counts.items()},
+            "truth": self.truth,
+            "bootstrap": {"resamples": self.resamples, "seed": self.seed, "confidence": CONFIDENCE, "unit": "subject"},
+            "fusion": {
+                "rule": self.fusion.rule,
+                "weights": dict(self.fusion.weights),
+                "require_all_views": self.fusion.require_all_views,
+                "breast_to_subject": self.fusion.breast_to_subject or self.task.breast_to_subject,
+            },
+            "files": [asdict(one) for one in self.files],
+            "notes": list(self.notes),
+            "versions": dict(self.versions),
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

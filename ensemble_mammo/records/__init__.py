@@ -1,0 +1,1 @@
+"""The nouns handed between stages: numpy and pandas at most, no torch."""

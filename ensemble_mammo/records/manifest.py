@@ -1,0 +1,237 @@
+"""The prepared dataset: `manifest.csv` (one row an image), `dataset.json`, and the images they name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.fields import FieldProblems, from_mapping
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.splits import SPLITS
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS, Task
+
+MANIFEST = "manifest.csv"
+DESCRIPTION = "dataset.json"
+_PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One mammogram of a dataset: a row of manifest.csv (the label columns stand behind these)."""
+
+    image_id: str
+    "unique in the dataset"
+    subject_id: str
+    "the patient; splits go by it"
+    exam_id: str
+    "one visit of the subject; views are fused within it"
+    view: str
+    "CC_R, CC_L, MLO_R or MLO_L"
+    file: str
+    "the prepared 16-bit PNG, relative to the dataset's folder"
+    split: str = ""
+    "train, val, test, or empty"
+    fold: str = ""
+    "number of the cross-validation fold from 0, or empty"
+    source: str = ""
+    "the file it was made from, relative to the archive"
+    source_sha256: str = ""
+    "SHA-256 of that file"
+    manufacturer: str = ""
+    "from the header"
+    device: str = ""
+    "the model's name, from the header"
+    age: str = ""
+    "of the subject, in years"
+    implant: str = ""
+    "yes, no or empty, from the header"
+    pixel_spacing_mm: str = ""
+    "of the source, in millimetres"
+    source_height: str = ""
+    "rows of the source, in pixels"
+    source_width: str = ""
+    "columns of the source, in pixels"
+    crop_top: str = ""
+    "first row of the breast's box in the source"
+    crop_left: str = ""
+    "first column of the box"
+    crop_height: str = ""
+    "rows of the box"
+    crop_width: str = ""
+    "columns of the box"
+
+
+COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(ImageRow))
+"""The columns of manifest.csv that are no labels."""
+
+REQUIRED = ("image_id", "subject_id", "view", "file")
+"""The columns without which a manifest is refused."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of prepared mammograms with its manifest."""
+
+    root: Path
+    "the folder"
+    table: pd.DataFrame
+    "one row an image, text columns, empty text where nothing is known"
+    preparation: Preparation
+    "what was done to the pixels"
+
+    def task_names(self) -> list[str]:
+        """The tasks that have a label column here."""
+        return [name for name in TASKS if name in self.table.columns]
+
+    def rows(self, view: View | None = None, split: str | None = None, task: Task | None = None) -> pd.DataFrame:
+        """The images of a view and a split; with a task, only those that have its label."""
+        chosen = self.table
+        if view is not None:
+            chosen = chosen[chosen["view"] == view.value]
+        if split is not None:
+            chosen = chosen[chosen["split"] == split]
+        if task is not None:
+            self.require(task)
+            chosen = chosen[chosen[task.name] != ""]
+        return chosen.reset_index(drop=True)
+
+    def require(self, task: Task) -> None:
+        """Refuse a dataset without the task's labels.
+
+        Raises:
+            DatasetError: there is no such column.
+        """
+        if task.name not in self.table.columns:
+            have = ", ".join(self.task_names()) or "no task at all"
+            raise DatasetError(
+                f"{self.root / MANIFEST}: no column {task.name!r} (found labels of: {have}); "
+                f"prepare the dataset with --task {task.name}"
+            )
+
+    def subject_labels(self, task: Task) -> dict[str, str]:
+        """subject_id -> label, the highest class where exams differ, empty where there is none."""
+        if task.name not in self.table.columns:
+            return dict.fromkeys(self.table["subject_id"], "")
+        place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
+        ranked = self.table[["subject_id", task.name]].assign(place=self.table[task.name].map(place))
+        best = ranked.sort_values("place", kind="stable").drop_duplicates("subject_id", keep="last")
+        return dict(zip(best["subject_id"], best[task.name], strict=True))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, views, labels, splits and source hashes: the same for the same data."""
+        names = [c for c in ("image_id", "subject_id", "exam_id", "view", "split", "source_sha256") if c in self.table]
+        ordered = self.table.sort_values("image_id", kind="stable")[names + self.task_names()]
+        return hashlib.sha256(ordered.to_csv(index=False).encode()).hexdigest()
+
+
+def read_dataset(root: Path) -> Dataset:
+    """Read and check a dataset written by `prepare`.
+
+    Raises:
+        DatasetError: no dataset there, or rows that cannot be right, with their lines, all at once.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise DatasetError(
+            f"{root}: no {MANIFEST} there; make a dataset with `ensemble-mammo prepare KIND PATH --out {root}`"
+        )
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not a table: {error}") from error
+    check_table(table, str(path))
+    for column in COLUMNS:
+        if column not in table.columns:
+            table[column] = ""
+    table["exam_id"] = table["exam_id"].where(table["exam_id"] != "", "1")
+    description = read_description(root)
+    try:
+        preparation = from_mapping(Preparation, description.get("preparation", {}), "preparation")
+    except FieldProblems as error:
+        raise DatasetError(f"{root / DESCRIPTION}: {error}") from error
+    return Dataset(root, table, preparation)
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """What `dataset.json` holds.
+
+    Raises:
+        DatasetError: it is missing or not JSON.
+    """
+    path = root / DESCRIPTION
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: missing; prepare the dataset again") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not JSON: {error}") from error
+    return description
+
+
+def write_dataset(
+    root: Path, rows: Sequence[ImageRow], labels: Mapping[str, Sequence[str]], description: Mapping[str, Any]
+) -> None:
+    """Write manifest.csv and dataset.json, each whole or not at all.
+
+    Args:
+        root: the dataset's folder; the images are there already.
+        rows: one an image.
+        labels: task -> one label a row (empty where unknown).
+        description: what dataset.json holds, the preparation included.
+    """
+    table = pd.DataFrame([[getattr(row, name) for name in COLUMNS] for row in rows], columns=list(COLUMNS))
+    for name, values in labels.items():
+        table[name] = list(values)
+    check_table(table, str(root / MANIFEST))
+    write_text(root / MANIFEST, table.to_csv(index=False, lineterminator="\n"))
+    write_text(root / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_table(table: pd.DataFrame, where: str) -> None:
+    """Refuse a manifest that cannot be right.
+
+    Raises:
+        DatasetError: every problem with its line, up to ten of them.
+    """
+    missing = [name for name in REQUIRED if name not in table.columns]
+    if missing:
+        raise DatasetError(f"{where}: column {', '.join(missing)} missing; found {', '.join(table.columns)}")
+    if table.empty:
+        raise DatasetError(f"{where}: holds no image")
+    problems: list[str] = []
+    named: dict[str, tuple[str, ...]] = {"view": tuple(View), "split": ("", *SPLITS)}
+    for column, allowed in named.items():
+        if column in table.columns:
+            _collect(
+                table,
+                ~table[column].isin(list(allowed)),
+                column,
+                f"is not one of {', '.join(filter(None, allowed))}",
+                problems,
+            )
+    for column in REQUIRED:
+        _collect(table, table[column] == "", column, "is empty", problems)
+    _collect(table, table["image_id"].duplicated(), "image_id", "stands in an earlier row already", problems)
+    for name in (name for name in TASKS if name in table.columns):
+        classes = TASKS[name].classes
+        _collect(table, ~table[name].isin(["", *classes]), name, f"is not one of {', '.join(classes)}", problems)
+    if "split" in table.columns:
+        splits = table.groupby("subject_id")["split"].nunique()
+        torn = set(splits.index[splits > 1])
+        problems += [f"subject {s!r} stands in more than one split" for s in sorted(torn)]
+    if problems:
+        more = f" (and {len(problems) - _PROBLEMS_SHOWN} more)" if len(problems) > _PROBLEMS_SHOWN else ""
+        raise DatasetError(f"{where} " + "; ".join(problems[:_PROBLEMS_SHOWN]) + more)
+
+
+def _collect(table: pd.DataFrame, wrong: pd.Series, column: str, expected: str, problems: list[str]) -> None:
+    problems += [f"line {i + 2}: {column} {table[column].iloc[i]!r} {expected}" for i in wrong.to_numpy().nonzero()[0]]

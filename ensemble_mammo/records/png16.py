@@ -1,0 +1,47 @@
+"""Prepared mammograms as files: grey PNG of 16 bits, 65535 is white."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.files import written_beside
+
+WHITE = 65535
+"""The value of white."""
+
+
+def read_png16(path: Path) -> NDArray[np.uint16]:
+    """Read a prepared mammogram as `[height, width]`.
+
+    Raises:
+        DatasetError: the file is missing, damaged or no grey image of 16 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("I;16", "I"):
+                raise DatasetError(f"{path}: image of mode {image.mode!r}, expected a grey PNG of 16 bits")
+            return np.asarray(image).astype(np.uint16)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: missing; prepare the dataset again") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{path}: damaged, or no PNG ({error}); prepare the dataset again") from error
+
+
+def write_png16(path: Path, pixels: NDArray[np.uint16]) -> None:
+    """Write a prepared mammogram `[height, width]`, whole or not at all.
+
+    Raises:
+        ValueError: the pixels are not two-dimensional or not of 16 bits.
+        OutputError: the folder cannot be written.
+    """
+    if pixels.ndim != 2 or pixels.dtype != np.uint16:
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint16 [height, width]")
+    with written_beside(path) as beside:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(beside, format="PNG", compress_level=3)

@@ -1,0 +1,49 @@
+"""All that is done to pixels before augmentation, chosen once and carried by dataset and checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VOI_RULES = ("auto", "lut", "window", "min-max", "stored")
+POLARITIES = ("header", "auto")
+OUTSIDE_RULES = ("keep", "black")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From a file's pixels to a prepared mammogram (16 bits, tissue bright, breast cropped, aspect kept)."""
+
+    voi: str = "auto"
+    """values of interest of a DICOM file: 'auto' (its VOI LUT, else its window, else the stored range), 'lut',
+    'window', 'min-max' (the image's own extremes: throws absolute intensity away), 'stored' (all bits stored)"""
+    window: int | str = 0
+    "which of several windows or VOI LUTs: its place from 0, or its explanation, such as 'HARDER'"
+    polarity: str = "header"
+    """'header': only MONOCHROME1 is turned; 'auto': an image without a header is turned too where its
+    background is brighter than its breast"""
+    bits_used: int = 0
+    "bits in use of a 16-bit PNG, TIFF or PGM (12: 4095 is white); 0: as many as the file has"
+    source_aspect: float = 0.0
+    "width over height of the original where an export lost it; 0: pixels are square"
+    crop: bool = True
+    "cut to the breast, found by segmentation"
+    outside: str = "black"
+    "what lies outside the breast, labels and film borders included: 'black' or 'keep'"
+    height: int = 1152
+    "rows of the prepared image, in pixels"
+    width: int = 0
+    "columns, reached by padding both sides alike (never by squashing); 0: what the aspect gives"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, allowed in (("voi", VOI_RULES), ("polarity", POLARITIES), ("outside", OUTSIDE_RULES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        if not 0 <= self.bits_used <= 16:
+            raise ValueError(f"bits_used is {self.bits_used}, expected 0 to 16")
+        if not (self.source_aspect == 0 or 0.1 <= self.source_aspect <= 10):
+            raise ValueError(f"source_aspect is {self.source_aspect}, expected 0, or width / height from 0.1 to 10")
+        if not 32 <= self.height <= 16384:
+            raise ValueError(f"height is {self.height}, expected 32 to 16384 pixels")
+        if not (self.width == 0 or 32 <= self.width <= 16384):
+            raise ValueError(f"width is {self.width}, expected 0, or 32 to 16384 pixels")

@@ -1,0 +1,219 @@
+"""explain: class activation maps over the pixels of the mammogram."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensemble_mammo.archives.subjects import SubjectImage, subject_images
+from ensemble_mammo.archives.tables import read_views
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, overlay, sheet
+from ensemble_mammo.imaging.prepared import Placement, prepare_pixels
+from ensemble_mammo.imaging.read import Limits, read_mammogram
+from ensemble_mammo.learning.cam import METHODS, activation_map
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_run, runs_in
+from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.scores import scores_of
+from ensemble_mammo.records.files import write_text, written_beside
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
+
+_log = logging.getLogger(__name__)
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Which images, which class, which method."""
+
+    split: str = ""
+    "of a dataset: train, val, test; empty: every image"
+    views: Path | None = None
+    "CSV (file, view) that says what headers and names do not"
+    method: str = "grad-cam"
+    "one of the methods of the grad-cam package, by name"
+    class_name: str = ""
+    "the class that is explained; empty: the one that the view's network predicts"
+    levels: tuple[float, ...] = (0.3, 0.6, 0.9)
+    "values of the map (0..1) at which contours are drawn"
+    device: str = "auto"
+    "cpu, cuda or auto"
+    workers: int = 0
+    "processes that read files; 0: one a core"
+    limits: Limits = field(default_factory=Limits)
+    "what one file may cost"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown method and levels outside the map's range."""
+        if self.method not in METHODS:
+            raise ValueError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
+        if not self.levels or not all(0 < level < 1 for level in self.levels):
+            raise ValueError(f"contour levels {self.levels} must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """One map that was written."""
+
+    subject_id: str
+    "of the image"
+    exam_id: str
+    "of the image"
+    view: str
+    "of the image"
+    class_name: str
+    "the class explained"
+    score: float
+    "its softmax score"
+    raw: str
+    "float32 map [H, W] in 0..1, relative to the output folder"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An image on its way to its map: original pixels, prepared pixels, and how they lie."""
+
+    key: tuple[str, str]
+    view: View
+    original: Grey
+    prepared: NDArray[np.uint16]
+    placement: Placement | None
+
+
+def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOptions | None = None) -> list[MapFiles]:
+    """Write the class activation maps of a dataset's images, or of one subject's folder.
+
+    For each image: `<VIEW>.npy` (float32, 0..1), `<VIEW>_map.png`, `<VIEW>_overlay.png`,
+    `<VIEW>_contours.png`, all at the size of the mammogram (of the source file for a subject's folder, of
+    the prepared image for a dataset), and one `sheet.png` an exam; `maps.json` lists them.
+
+    Raises:
+        RunError: no runs there, or several of one view (a map shows one network).
+        DatasetError: no usable image, or a class that the task does not have.
+    """
+    options = options or ExplainOptions()
+    runs = _load(models, options)
+    stream, total = _images(source, runs, options)
+    written: list[MapFiles] = []
+    panels: dict[Path, dict[View, NDArray[np.uint8]]] = defaultdict(dict)
+    titles: dict[Path, dict[View, str]] = defaultdict(dict)
+    seen: Counter[tuple[tuple[str, str], View]] = Counter()
+    for image in track(stream, total, "explain"):
+        run = runs[image.view]
+        seen[image.key, image.view] += 1
+        number = seen[image.key, image.view]
+        stem = image.view.value if number == 1 else f"{image.view}_{number}"
+        folder = Path(_safe(*image.key))
+        map_, name, score = _map(image, run, options)
+        drawn = _write_images(out / folder, stem, image.original, map_, options)
+        written.append(MapFiles(*image.key, image.view.value, name, score, (folder / f"{stem}.npy").as_posix()))
+        if number == 1:
+            panels[folder][image.view] = drawn
+            titles[folder][image.view] = f"{name}  {score:.2f}"
+    if not written:
+        raise DatasetError(f"{source if isinstance(source, Path) else source.root}: no image could be read")
+    for folder, drawings in panels.items():
+        _write_png(out / folder / "sheet.png", sheet(drawings, titles[folder]))
+    description = {"method": options.method, "maps": [asdict(files) for files in written]}
+    write_text(out / "maps.json", json.dumps(description, indent=2) + "\n")
+    return written
+
+
+def _load(models: Path, options: ExplainOptions) -> dict[View, LoadedRun]:
+    folders = runs_in(models)
+    several = [view for view, own in folders.items() if len(own) > 1]
+    if several:
+        raise RunError(
+            f"{models}: {len(folders[several[0]])} runs of {several[0]}; a map shows one network: "
+            f"name one fold, such as {folders[several[0]][0].parent}"
+        )
+    device = resolve_device(options.device)
+    runs = {view: load_run(own[0], device=device) for view, own in folders.items()}
+    if options.class_name:
+        for run in runs.values():
+            try:
+                run.task.index(options.class_name)
+            except ValueError as error:
+                raise DatasetError(f"class to explain: {error}") from error
+    return runs
+
+
+def _images(
+    source: Dataset | Path, runs: dict[View, LoadedRun], options: ExplainOptions
+) -> tuple[Iterator[_Subject], int]:
+    if isinstance(source, Dataset):
+        rows = source.rows(split=options.split or None)
+        rows = rows[rows["view"].isin(list(runs))]
+        if rows.empty:
+            raise DatasetError(f"{source.root}: no image in split {options.split!r} of the views {', '.join(runs)}")
+        return _from_rows(source, rows.to_dict("records")), len(rows)
+    found, notes = subject_images(source, read_views(options.views) if options.views else None, options.workers)
+    for note in notes:
+        _log.warning("%s", note)
+    jobs = [(image, runs[image.view].preparation, options.limits) for image in found if image.view in runs]
+    return _from_files(jobs, options), len(jobs)
+
+
+def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[_Subject]:
+    for row in rows:
+        pixels = read_png16(dataset.root / row["file"])
+        original = pixels.astype(np.float32) / np.float32(65535)
+        yield _Subject((row["subject_id"], row["exam_id"]), View(row["view"]), original, pixels, None)
+
+
+def _from_files(jobs: list[tuple[SubjectImage, Preparation, Limits]], options: ExplainOptions) -> Iterator[_Subject]:
+    for outcome in spread(_read, jobs, options.workers, options.limits.seconds):
+        image = outcome.item[0]
+        if outcome.value is None:
+            _log.warning("left out: %s", outcome.error)
+        else:
+            yield _Subject(image.key, image.view, *outcome.value)
+
+
+def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement]:
+    image, preparation, limits = job
+    mammogram = read_mammogram(image.path, preparation, limits)
+    prepared = prepare_pixels(mammogram, preparation)
+    return mammogram.pixels, prepared.pixels, prepared.placement
+
+
+def _map(image: _Subject, run: LoadedRun, options: ExplainOptions) -> tuple[Grey, str, float]:
+    scores = scores_of([run], [image.prepared])[0]
+    index = run.task.index(options.class_name) if options.class_name else int(np.argmax(scores))
+    map_ = activation_map(run, image.prepared, index, options.method)
+    if image.placement is not None:
+        map_ = image.placement.to_source(map_)
+    return map_, run.classes[index], float(scores[index])
+
+
+def _write_images(folder: Path, stem: str, original: Grey, map_: Grey, options: ExplainOptions) -> NDArray[np.uint8]:
+    with written_beside(folder / f"{stem}.npy") as beside:
+        np.save(beside, map_)
+    drawn = overlay(original, map_)
+    _write_png(folder / f"{stem}_map.png", np.round(map_ * 255).astype(np.uint8))
+    _write_png(folder / f"{stem}_overlay.png", drawn)
+    _write_png(folder / f"{stem}_contours.png", draw_contours(grey_rgb(original), contours(map_, options.levels)))
+    return drawn
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    with written_beside(path) as beside:
+        Image.fromarray(pixels).save(beside, format="PNG", compress_level=1)
+
+
+def _safe(subject: str, exam: str) -> str:
+    return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in (subject, exam))

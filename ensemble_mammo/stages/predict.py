@@ -1,0 +1,302 @@
+"""predict: the scores of subjects under the networks of their views, and fused over them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import ensemble_mammo
+from ensemble_mammo.archives.subjects import SubjectImage, subject_folders, subject_images
+from ensemble_mammo.archives.tables import read_views
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.imaging.prepared import prepare_file
+from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_run, runs_in
+from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.scores import scores_of
+from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.predictions import Predictions, view_predictions, write_plain, write_predictions
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import Task
+
+_log = logging.getLogger(__name__)
+
+CROSSVAL = "crossval.json"
+"""Lies in a folder of runs that a cross-validation made, with the fingerprint of its data."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Which subjects, how fused, and on what."""
+
+    split: str = ""
+    "of a dataset: train, val, test; empty: every image"
+    subjects: frozenset[str] | None = None
+    "of a dataset: these alone; None: all"
+    many: bool = False
+    "the folder holds a folder a subject"
+    views: Path | None = None
+    "CSV (file, view) that says what headers and names do not"
+    fusion: Fusion = field(default_factory=Fusion)
+    "how the views of an exam become breasts and subject"
+    device: str = "auto"
+    "cpu, cuda or auto"
+    batch_size: int = 8
+    "images a step"
+    workers: int = 0
+    "processes that read files; 0: one a core"
+    limits: Limits = field(default_factory=Limits)
+    "what one file may cost"
+    task: str = ""
+    "refuse networks of another task; empty: whatever they are"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The predictions of every view, and of breasts and subjects fused from them."""
+
+    task: Task
+    "what was told apart"
+    views: Mapping[View, Predictions]
+    "a table a view"
+    fused: Fused
+    "right, left and subject"
+    notes: tuple[str, ...]
+    "what was left out, averaged or missing"
+
+    def levels(self) -> list[Predictions]:
+        """Every table: views first, then breasts, then subjects."""
+        return [*self.views.values(), *self.fused.levels.values()]
+
+
+@dataclass(frozen=True)
+class _Input:
+    """One prepared image on its way into a network."""
+
+    key: tuple[str, str]
+    view: View
+    pixels: NDArray[np.uint16]
+
+
+def predict(
+    source: Dataset | Path, models: Path, out: Path | None = None, options: PredictOptions | None = None
+) -> Scores:
+    """Predict a prepared dataset, one subject's folder as it came, or a folder of subject folders.
+
+    Args:
+        source: a dataset; or a folder of DICOM files or images (nested, others ignored with a note).
+        models: a folder of run folders (`<VIEW>/`, or `fold-<k>/<VIEW>/`, whose scores are averaged).
+        out: where the tables are written; None: nowhere.
+        options: which subjects, how fused.
+
+    Raises:
+        RunError: no run for any view there, of another task, or runs that do not belong together.
+        DatasetError: no usable image; two patients or studies in one folder; another preparation.
+        PredictionError: a view is missing and `require_all_views` is set.
+    """
+    options = options or PredictOptions()
+    device = resolve_device(options.device)
+    runs = load_runs(models, options.task, device)
+    notes: list[str] = []
+    if isinstance(source, Dataset):
+        _refuse_other_preparation(source, runs)
+        _refuse_seen(source, models, options)
+        stream, total = _from_dataset(source, runs, options)
+    else:
+        stream, total = _from_folders(source, runs, options, notes)
+    keys, scores = _score(track(stream, total, "predict"), runs, options.batch_size)
+    first = next(iter(runs.values()))[0]
+    views = {
+        view: view_predictions(view, first.classes, keys[view], np.array(scores[view])) for view in View if keys[view]
+    }
+    if not views:
+        raise DatasetError(
+            f"{_name(source)}: no image of a view that the runs in {models} know; " + "; ".join(notes[:3])
+        )
+    fused = fuse(list(views.values()), first.task, options.fusion)
+    notes += [*_repeated(views), *fused.notes]
+    result = Scores(first.task, views, fused, tuple(notes))
+    if out is not None:
+        _write(result, out, models, options)
+    return result
+
+
+def _name(source: Dataset | Path) -> str:
+    return str(source.root if isinstance(source, Dataset) else source)
+
+
+def load_runs(models: Path, task: str, device: torch.device) -> dict[View, list[LoadedRun]]:
+    """The networks of every view in a folder of runs; those of one view must take the same input.
+
+    Raises:
+        RunError: no run there, of another task, or runs that do not belong together.
+    """
+    runs = {view: [load_run(folder, task or None, device) for folder in own] for view, own in runs_in(models).items()}
+    first = next(iter(runs.values()))[0]
+    for view, own in runs.items():
+        if any(run.task != first.task for run in own):
+            raise RunError(
+                f"{models}: runs of {first.task.name} and of another task together; keep them in two folders"
+            )
+        if any((run.preparation, run.recipe.input) != (own[0].preparation, own[0].recipe.input) for run in own):
+            raise RunError(f"{models}: the runs of {view} were trained on different inputs; they cannot be averaged")
+    return runs
+
+
+def _refuse_other_preparation(dataset: Dataset, runs: Mapping[View, list[LoadedRun]]) -> None:
+    own = to_mapping(dataset.preparation)
+    for view, (run, *_) in runs.items():
+        theirs = to_mapping(run.preparation)
+        differing = [f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if own[name] != theirs[name]]
+        if differing:
+            raise DatasetError(
+                f"{dataset.root}: prepared otherwise than the images the run of {view} was trained on "
+                f"({'; '.join(differing)}); prepare it again with the options of the training data"
+            )
+
+
+def _refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
+    """Networks of a cross-validation over this very dataset have seen, among them, every subject of it."""
+    path = models / CROSSVAL
+    if options.subjects is not None or not path.is_file():
+        return
+    if json.loads(path.read_text(encoding="utf-8")).get("data_fingerprint") == dataset.fingerprint():
+        raise RunError(
+            f"{dataset.root}: every subject here was in the training of some fold of {models}; "
+            f"the out-of-fold predictions stand in {models / 'predictions'}"
+        )
+
+
+def _from_dataset(
+    dataset: Dataset, runs: Mapping[View, list[LoadedRun]], options: PredictOptions
+) -> tuple[Iterator[_Input], int]:
+    rows = dataset.rows(split=options.split or None)
+    if options.subjects is not None:
+        rows = rows[rows["subject_id"].isin(sorted(options.subjects))]
+    rows = rows[rows["view"].isin(list(runs))].sort_values("image_id", kind="stable")
+    if rows.empty:
+        have = ", ".join(sorted(set(dataset.table["split"]) - {""})) or "no split"
+        raise DatasetError(
+            f"{dataset.root}: no image in split {options.split!r} of the views {', '.join(runs)} (has {have})"
+        )
+
+    def stream() -> Iterator[_Input]:
+        for row in rows.to_dict("records"):
+            pixels = read_png16(dataset.root / row["file"])
+            yield _Input((row["subject_id"], row["exam_id"]), View(row["view"]), pixels)
+
+    return stream(), len(rows)
+
+
+def _from_folders(
+    root: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions, notes: list[str]
+) -> tuple[Iterator[_Input], int]:
+    views = read_views(options.views) if options.views else None
+    images: list[SubjectImage] = []
+    for folder in subject_folders(root) if options.many else [root]:
+        found, said = subject_images(folder, views, options.workers)
+        images += found
+        notes += said
+    known = [image for image in images if image.view in runs]
+    notes += [f"{image.source}: no network for {image.view} in the runs" for image in images if image.view not in runs]
+    jobs = [(image, runs[image.view][0].preparation, options.limits) for image in known]
+
+    def stream() -> Iterator[_Input]:
+        for outcome in spread(_prepare, jobs, options.workers, options.limits.seconds):
+            image = outcome.item[0]
+            if outcome.value is None:
+                notes.append(f"left out: {outcome.error}")
+                _log.warning("left out: %s", outcome.error)
+            else:
+                yield _Input(image.key, image.view, outcome.value)
+
+    return stream(), len(jobs)
+
+
+def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> NDArray[np.uint16]:
+    image, preparation, limits = job
+    return prepare_file(image.path, preparation, limits).prepared.pixels
+
+
+def _score(
+    inputs: Iterator[_Input], runs: Mapping[View, list[LoadedRun]], batch_size: int
+) -> tuple[dict[View, list[tuple[str, str]]], dict[View, list[NDArray[np.float64]]]]:
+    keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
+    scores: dict[View, list[NDArray[np.float64]]] = defaultdict(list)
+    waiting: dict[View, list[NDArray[np.uint16]]] = defaultdict(list)
+
+    def run_batch(view: View) -> None:
+        if waiting[view]:
+            scores[view].extend(scores_of(runs[view], waiting.pop(view)))
+
+    for item in inputs:
+        keys[item.view].append(item.key)
+        waiting[item.view].append(item.pixels)
+        if len(waiting[item.view]) == batch_size:
+            run_batch(item.view)
+    for view in list(waiting):
+        run_batch(view)
+    return keys, scores
+
+
+def _repeated(views: Mapping[View, Predictions]) -> list[str]:
+    notes = []
+    for view, table in views.items():
+        several = sum(number > 1 for number in table.images)
+        if several:
+            notes.append(f"{view}: {several} exams have several images of this view; their scores were averaged")
+    return notes
+
+
+def _write(scores: Scores, out: Path, models: Path, options: PredictOptions) -> None:
+    folder = out / "predictions"
+    for table in scores.levels():
+        write_predictions(folder / f"{table.level}.csv", table)
+    for table in scores.views.values():
+        write_plain(folder, table)
+    write_text(folder / "predictions.json", json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
+
+
+def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:
+    """The scores of every level as JSON has them."""
+    return {
+        "task": scores.task.name,
+        "classes": list(scores.task.classes),
+        "models": str(models),
+        "fusion": fusion.rule,
+        "notes": list(scores.notes),
+        "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
+        "levels": {table.level: _rows(table) for table in scores.levels()},
+        "disclaimer": "Not a medical device; for research.",
+    }
+
+
+def _rows(table: Predictions) -> list[dict[str, Any]]:
+    return [
+        {
+            "subject_id": subject,
+            "exam_id": exam,
+            "views": table.views[i],
+            "images": table.images[i],
+            "scores": dict(zip(table.classes, (float(s) for s in table.scores[i]), strict=True)),
+            "predicted": table.classes[int(np.argmax(table.scores[i]))],
+        }
+        for i, (subject, exam) in enumerate(table.keys)
+    ]

@@ -1,0 +1,327 @@
+"""prepare: an archive becomes a dataset of 16-bit images with a manifest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ensemble_mammo
+from ensemble_mammo.archives import KINDS
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.imaging.prepared import prepare_file
+from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, read_dataset, write_dataset
+from ensemble_mammo.records.png16 import write_png16
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.splits import SPLITS, deal
+from ensemble_mammo.records.task import TASKS, Task, task_named
+
+_log = logging.getLogger(__name__)
+_JOURNAL = ".prepare.jsonl"
+_ROW_FACTS = [
+    "manufacturer",
+    "device",
+    "age",
+    "implant",
+    "pixel_spacing_mm",
+    "source_height",
+    "source_width",
+    "crop_top",
+    "crop_left",
+    "crop_height",
+    "crop_width",
+]
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How an archive is read, prepared and divided."""
+
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    "what files do not say of themselves"
+    preparation: Preparation = field(default_factory=Preparation)
+    "what is done to the pixels"
+    limits: Limits = field(default_factory=Limits)
+    "what one file may cost"
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    "shares of training, validation and test subjects (80/10/10 as in the INFN work)"
+    folds: int = 0
+    "number of cross-validation folds written to the manifest; 0: none"
+    seed: int = 0
+    "of the division"
+    workers: int = 0
+    "processes; 0: one a core"
+    strict: bool = False
+    "a file that cannot be read ends the work"
+    restart: bool = False
+    "an existing dataset is made anew"
+
+    def __post_init__(self) -> None:
+        """Refuse shares and folds that make no division."""
+        if any(share < 0 for share in self.split) or abs(sum(self.split) - 1) > 1e-6:
+            raise ValueError(f"split {':'.join(f'{s:g}' for s in self.split)} does not add up to 1")
+        if self.folds == 1 or self.folds < 0:
+            raise ValueError(f"folds is {self.folds}, expected 0 or at least 2")
+
+
+def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = None) -> Dataset:
+    """Turn an archive into a dataset folder.
+
+    Args:
+        kind: `folders`, `dicom` or `inbreast`.
+        path: the archive's folder; nothing in it is changed.
+        out: the dataset's folder.
+        options: how.
+
+    Returns:
+        The dataset, as `read_dataset(out)` gives it. `dataset.json` lists the files left out and why.
+
+    Raises:
+        DatasetError: nothing usable there; with `strict`, a file that cannot be read.
+        OutputError: `out` holds a dataset already, or lies inside the archive.
+    """
+    options = options or PrepareOptions()
+    if kind not in KINDS:
+        raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}")
+    _refuse_target(path, out, options.restart)
+    listing = KINDS[kind](path, options.archive)
+    for note in listing.notes:
+        _log.info("%s", note)
+    journal = _Journal(out, options)
+    rows: list[ImageRow] = []
+    kept: list[ArchiveImage] = []
+    left_out = list(listing.left_out)
+    for image, made, error in _prepared(listing, out, options, journal):
+        if made is None:
+            left_out.append((image.source, error))
+            if options.strict:
+                raise DatasetError(f"{image.path}: {error} (--strict; without it the file is left out)")
+        else:
+            kept.append(image)
+            rows.append(_row(image, made))
+    if not rows:
+        raise DatasetError(f"{path}: no file could be prepared; first: {left_out[0][0]}: {left_out[0][1]}")
+    labels = {task: [image.labels.get(task, "") for image in kept] for task in _tasks(kept, options)}
+    rows = _divided(rows, labels, task_named(options.archive.task), options)
+    _say_left_out(left_out)
+    write_dataset(out, rows, labels, _description(kind, options, listing, left_out, rows))
+    journal.close()
+    dataset = read_dataset(out)
+    _write_folders(dataset)
+    return dataset
+
+
+def _refuse_target(path: Path, out: Path, restart: bool) -> None:
+    if (out / MANIFEST).exists():
+        if not restart:
+            raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
+        for name in ("images", "folders"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (out / MANIFEST).unlink()
+    elif restart:
+        (out / _JOURNAL).unlink(missing_ok=True)
+    if out.resolve().is_relative_to(path.resolve()):
+        raise OutputError(f"{out}: lies inside the archive {path}; an archive is never changed, give another --out")
+
+
+def _prepared(
+    listing: Listing, out: Path, options: PrepareOptions, journal: _Journal
+) -> Iterator[tuple[ArchiveImage, dict[str, Any] | None, str]]:
+    """Each image with what was made of it, those of an interrupted call first without doing them again."""
+    todo = []
+    for image in listing.images:
+        made = journal.done(image, out)
+        if made is None:
+            todo.append(image)
+        else:
+            yield image, made, ""
+    if len(todo) < len(listing.images):
+        _log.info("%d of %d images are prepared already", len(listing.images) - len(todo), len(listing.images))
+    work = partial(_prepare_one, out=out, preparation=options.preparation, limits=options.limits)
+    outcomes = spread(work, todo, options.workers, options.limits.seconds)
+    for outcome in track(outcomes, len(todo), "prepare"):
+        image = outcome.item
+        if outcome.value is not None:
+            journal.add(image, outcome.value)
+        yield image, outcome.value, outcome.error.removeprefix(f"{image.path}: ")
+
+
+def _prepare_one(image: ArchiveImage, out: Path, preparation: Preparation, limits: Limits) -> dict[str, Any]:
+    file = prepare_file(image.path, preparation, limits)
+    target = out / _file_of(image)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_png16(target, file.prepared.pixels)
+    facts = {name: getattr(file.facts, name, None) for name in _ROW_FACTS}
+    facts |= asdict(file.prepared.placement)
+    notes = [*file.facts.notes, *file.prepared.notes]
+    made = {name: "" if facts.get(name) is None else facts[name] for name in _ROW_FACTS}
+    return made | {"source_sha256": file.sha256, "notes": notes}
+
+
+def _file_of(image: ArchiveImage) -> str:
+    return f"images/{image.view}/{image.image_id}.png"
+
+
+def _row(image: ArchiveImage, made: Mapping[str, Any]) -> ImageRow:
+    facts = {name: str(made[name]) for name in _ROW_FACTS}
+    return ImageRow(
+        image.image_id,
+        image.subject_id,
+        image.exam_id,
+        image.view.value,
+        _file_of(image),
+        image.split,
+        source=image.source,
+        source_sha256=made["source_sha256"],
+        **facts,
+    )
+
+
+def _tasks(images: Sequence[ArchiveImage], options: PrepareOptions) -> list[str]:
+    found = {task for image in images for task in image.labels} | {options.archive.task}
+    return [name for name in TASKS if name in found]
+
+
+def _divided(
+    rows: list[ImageRow], labels: Mapping[str, Sequence[str]], task: Task, options: PrepareOptions
+) -> list[ImageRow]:
+    """The rows with splits and folds: by subject, stratified by class; splits that the archive states stay."""
+    place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
+    subjects: dict[str, str] = {}
+    stated: dict[str, set[str]] = {}
+    for row, label in zip(rows, labels[task.name], strict=True):
+        subjects[row.subject_id] = max(subjects.get(row.subject_id, ""), label, key=place.__getitem__)
+        stated.setdefault(row.subject_id, set()).add(row.split)
+    torn = sorted(subject for subject, splits in stated.items() if len(splits) > 1)
+    if torn:
+        raise DatasetError(
+            f"subject {torn[0]!r} stands in the splits {', '.join(sorted(filter(None, stated[torn[0]])))} of the archive"
+            f" ({len(torn)} such subjects): one subject belongs to one split"
+        )
+    free = {subject: label for subject, label in subjects.items() if stated[subject] == {""}}
+    dealt = {subject: SPLITS[part] for subject, part in deal(free, options.split, options.seed).items()}
+    folds = deal(subjects, [1 / options.folds] * options.folds, options.seed) if options.folds else {}
+    divided = []
+    for row in rows:
+        split = row.split or dealt[row.subject_id]
+        fold = str(folds.get(row.subject_id, ""))
+        divided.append(replace(row, split=split, fold=fold))
+    return divided
+
+
+def _description(
+    kind: str, options: PrepareOptions, listing: Listing, left_out: list[tuple[str, str]], rows: list[ImageRow]
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "kind": kind,
+        "task": options.archive.task,
+        "preparation": to_mapping(options.preparation),
+        "split": list(options.split),
+        "folds": options.folds,
+        "seed": options.seed,
+        "counts": {
+            "images": len(rows),
+            "subjects": len({row.subject_id for row in rows}),
+            "exams": len({(row.subject_id, row.exam_id) for row in rows}),
+            "views": dict(sorted(Counter(row.view for row in rows).items())),
+            "splits": dict(sorted(Counter(row.split for row in rows).items())),
+        },
+        "left_out": [{"source": source, "reason": reason} for source, reason in left_out],
+        "notes": list(listing.notes),
+        "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
+    }
+
+
+def _say_left_out(left_out: list[tuple[str, str]]) -> None:
+    if left_out:
+        _log.warning("%d files left out:", len(left_out))
+        for reason, count in Counter(reason for _, reason in left_out).most_common(8):
+            first = next(source for source, own in left_out if own == reason)
+            more = f" (and {count - 1} more like it)" if count > 1 else ""
+            _log.warning("  %s: %s%s", first, reason, more)
+
+
+def _write_folders(dataset: Dataset) -> None:
+    """The folder-per-class tree `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies)."""
+    for name in dataset.task_names():
+        rows = dataset.rows(task=TASKS[name])
+        names = _tree_names(rows.to_dict("records"), name)
+        for row, file_name in zip(rows.to_dict("records"), names, strict=True):
+            target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(dataset.root / row["file"], target)
+            except OSError:
+                shutil.copyfile(dataset.root / row["file"], target)
+
+
+def _tree_names(rows: Sequence[Mapping[Any, str]], task: str) -> list[str]:
+    plain = [
+        "_".join(part.replace("_", "-") for part in (row["subject_id"], row["exam_id"], row[task])) + f"_{row['view']}"
+        for row in rows
+    ]
+    counts = Counter(plain)
+    return [f"{name if counts[name] == 1 else row['image_id']}.png" for name, row in zip(plain, rows, strict=True)]
+
+
+class _Journal:
+    """What an interrupted call has prepared already, so that the next one goes on from there."""
+
+    def __init__(self, out: Path, options: PrepareOptions) -> None:
+        self._path = out / _JOURNAL
+        self._head = {"preparation": to_mapping(options.preparation), "version": ensemble_mammo.__version__}
+        self._made: dict[str, dict[str, Any]] = {}
+        if self._path.is_file():
+            self._read()
+        if not self._made:
+            write_text(self._path, json.dumps(self._head) + "\n")
+        self._handle = self._path.open("a", encoding="utf-8")
+
+    def _read(self) -> None:
+        lines = self._path.read_text(encoding="utf-8").splitlines()
+        try:
+            if lines and json.loads(lines[0]) == self._head:
+                for line in lines[1:]:
+                    entry = json.loads(line)
+                    self._made[entry["key"]] = entry["made"]
+        except json.JSONDecodeError:
+            _log.info("the last line of %s is cut; its image is prepared again", self._path.name)
+        whole = [json.dumps(self._head), *(json.dumps({"key": k, "made": m}) for k, m in self._made.items())]
+        write_text(self._path, "\n".join(whole) + "\n")
+
+    @staticmethod
+    def _key(image: ArchiveImage) -> str:
+        state = image.path.stat()
+        return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}"
+
+    def done(self, image: ArchiveImage, out: Path) -> dict[str, Any] | None:
+        """What was made of an image by an earlier call, if source and result are as they were."""
+        made = self._made.get(self._key(image))
+        return made if made is not None and (out / _file_of(image)).is_file() else None
+
+    def add(self, image: ArchiveImage, made: dict[str, Any]) -> None:
+        """Remember an image that is prepared."""
+        self._handle.write(json.dumps({"key": self._key(image), "made": made}) + "\n")
+        self._handle.flush()
+
+    def close(self) -> None:
+        """The dataset is whole; the journal goes."""
+        self._handle.close()
+        self._path.unlink()

@@ -1,0 +1,252 @@
+"""Train the network of one view: rows of a dataset and a recipe in, a run folder out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ensemble_mammo.errors import DatasetError, RecipeError, RunError
+from ensemble_mammo.learning import events, loop, record
+from ensemble_mammo.learning.checkpoint import CHECKSUM, RECIPE, WEIGHTS, Passport, load_run, read_info
+from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
+from ensemble_mammo.learning.images import ViewImages
+from ensemble_mammo.learning.loop import Advance, Judgement, Samples, Setting, State
+from ensemble_mammo.learning.networks import create_network
+from ensemble_mammo.learning.schedule import needs_validation
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.recipe import Recipe, recipe_to_toml
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS, Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How, not what, a run is trained."""
+
+    seed: int = 0
+    "of all that is random: first weights, order, augmentation, dropout"
+    device: str = "auto"
+    "auto, cpu or cuda"
+    workers: int = 0
+    "threads that read images; the result does not depend on their number"
+    resume: bool = True
+    "go on with an unfinished run in the folder"
+    restart: bool = False
+    "throw away whatever run is in the folder"
+    train_subjects: frozenset[str] | None = None
+    "train on these subjects, whatever their split (cross-validation); None: the split 'train'"
+    val_subjects: frozenset[str] | None = None
+    "validate on these; None: the split 'val', or nobody where train_subjects are given"
+    progress: Callable[[Advance], None] | None = None
+    "told after every batch"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run."""
+
+    folder: Path
+    "such as runs/CC_R"
+    info: dict[str, Any]
+    "run.json"
+    history: pd.DataFrame
+    "one row an epoch"
+
+
+def train(
+    dataset: Dataset, view: View, recipe: Recipe, out: Path, options: TrainOptions = TrainOptions()
+) -> TrainResult:
+    """Train one view's network into `out/<VIEW>/`.
+
+    A finished run of the same recipe, data and seed is returned as it is; an unfinished one is resumed,
+    on a processor to the same bits as if it had never stopped.
+
+    Args:
+        dataset: as `prepare` writes it.
+        view: the projection.
+        recipe: resolved for the view.
+        out: the folder of runs.
+        options: seed, device and the like.
+
+    Raises:
+        DatasetError: too few images or classes, a subject on both sides, a damaged image.
+        RecipeError: the recipe needs validation images and there are none, or names no network.
+        RunError: the folder holds another run.
+        TrainingError: the loss is no longer finite, or the device is missing.
+        WeightsError: pre-trained weights are missing.
+    """
+    task, folder = TASKS[recipe.task], out / view.value
+    device = resolve_device(options.device)
+    parts = _rows(dataset, view, task, options)
+    _check(parts, dataset, view, recipe)
+    passport = Passport(recipe, view, task.classes, dataset.preparation)
+    identity = record.Identity(passport, options.seed, _fingerprint(parts, dataset, task))
+    if _is_finished(folder, identity, options):
+        log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
+    else:
+        samples = {name: _samples(dataset, rows, recipe, task) for name, rows in parts.items()}
+        weights = loop.balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
+        setting = Setting(
+            recipe,
+            device,
+            resolve_precision(recipe.train.precision, device),
+            weights.to(device),
+            options.seed,
+            options.workers,
+            options.progress,
+        )
+        with repeatable(device):
+            _run(folder, samples, setting, identity)
+    return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
+
+
+def _run(folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity) -> None:
+    """Train from the state in the folder, or from the start, to the end."""
+    torch.manual_seed(setting.seed)
+    classes = identity.passport.classes
+    network = create_network(setting.recipe.network, len(classes))
+    network.to(setting.device).to(memory_format=torch.channels_last)
+    scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
+    state = State(network, scaler=scaler)
+    write_text(folder / RECIPE, recipe_to_toml(setting.recipe))
+    if (folder / record.STATE).is_file():
+        record.read_state(folder, state, setting)
+        log.info("%s: resumed after epoch %d", folder, state.epoch)
+    counts = {
+        name: dict(zip(classes, np.bincount(part.targets, minlength=len(classes)).tolist(), strict=True))
+        for name, part in samples.items()
+    }
+
+    def about(status: str) -> dict[str, Any]:
+        return record.facts(state, identity, setting, status) | {"images": counts}
+
+    def at_epoch_end(state: State, judged: Judgement) -> None:
+        record.write_state(folder, state, identity)
+        record.write_history(folder, state)
+        events.show_epoch(board, state.history[-1], judged, samples["val"].targets, classes)
+        log.info("%s", _line(identity.passport.view, state.history[-1], setting.recipe.train.epochs))
+
+    record.write_info(folder, about("running"))
+    board = events.open_events(folder / record.EVENTS, state.epoch)
+    try:
+        if not state.epoch:
+            events.show_samples(board, samples["train"], setting.recipe.augment, setting.seed)
+        loop.fit(state, samples["train"], samples["val"], setting, at_epoch_end)
+    except BaseException as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        record.write_info(folder, about("unfinished") | {"stopped_by": reason})
+        raise
+    finally:
+        board.close()
+    record.write_result(folder, state, identity, about("finished"))
+
+
+def _rows(dataset: Dataset, view: View, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """The labelled training and validation rows of the view."""
+    dataset.require(task)
+    rows = dataset.rows(view)
+    if options.train_subjects is None:
+        chosen = {split: rows["split"] == split for split in ("train", "val")}
+    else:
+        wanted = {"train": options.train_subjects, "val": options.val_subjects or frozenset()}
+        both = sorted(wanted["train"] & wanted["val"])
+        if both:
+            raise DatasetError(f"subject {both[0]!r} (of {len(both)}) is both in training and in validation")
+        chosen = {name: rows["subject_id"].isin(list(subjects)) for name, subjects in wanted.items()}
+    parts = {}
+    for name, mask in chosen.items():
+        labelled = rows[mask & (rows[task.name] != "")].reset_index(drop=True)
+        if len(labelled) < mask.sum():
+            log.warning(
+                "%s %s: %d images without a %s label left out", view, name, mask.sum() - len(labelled), task.name
+            )
+        parts[name] = labelled
+    return parts
+
+
+def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View, recipe: Recipe) -> None:
+    """Refuse what cannot be trained on, and say plainly what will limit it."""
+    task, where = TASKS[recipe.task], dataset.root / MANIFEST
+    present = parts["train"][task.name].value_counts()
+    if parts["train"].empty:
+        of_view = len(dataset.rows(view))
+        raise DatasetError(
+            f"{where}: no training image of {view} with a {task.name} label ({of_view} images of the view in all); "
+            "expected rows of split 'train'"
+        )
+    if len(present) < 2:
+        raise DatasetError(
+            f"{where}: all training images of {view} are {present.index[0]}; expected two classes or more"
+        )
+    missing = [name for name in task.classes if name not in present]
+    if missing:
+        log.warning("%s: no training image of class %s; it cannot be learned", view, ", ".join(missing))
+    if parts["val"].empty and (needs := needs_validation(recipe.train)):
+        raise RecipeError(
+            f"{' and '.join(needs)} needs validation images and {view} has none: "
+            "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
+        )
+    if len(parts["train"]) < recipe.recommended_images:
+        log.warning(
+            "%s: %d training images; the recipe's source recommends %d or more a view (trained all the same)",
+            view,
+            len(parts["train"]),
+            recipe.recommended_images,
+        )
+
+
+def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions) -> bool:
+    """Whether the folder holds the finished run; makes it ready for training where it does not.
+
+    Raises:
+        RunError: it holds another run.
+    """
+    record.clear(folder, everything=options.restart)
+    found = record.read_identity(folder)
+    if not found:
+        if (folder / WEIGHTS).is_file():
+            raise RunError(f"{folder}: holds a run without its {record.STATE}; take another --out or --restart")
+        return False
+    if wrong := record.differences(found, identity):
+        raise RunError(f"{folder}: holds another run: {'; '.join(wrong)}; take another --out, or --restart")
+    if read_info(folder).get("status") == "finished" and (folder / CHECKSUM).is_file():
+        load_run(folder)
+        return True
+    if not options.resume:
+        raise RunError(f"{folder}: holds an unfinished run; let it be resumed, or take another --out or --restart")
+    return False
+
+
+def _samples(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -> Samples:
+    targets = np.array([task.classes.index(label) for label in rows[task.name]], dtype=np.int64)
+    return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
+
+
+def _fingerprint(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task) -> str:
+    """SHA-256 over what is trained and validated on: ids, labels, source hashes, and the preparation."""
+    digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
+    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", task.name]
+    for name, rows in parts.items():
+        digest.update(f"\n{name}\n".encode() + rows[columns].to_csv(index=False, lineterminator="\n").encode())
+    return digest.hexdigest()
+
+
+def _line(view: View, row: loop.Row, epochs: int) -> str:
+    judged = "" if np.isnan(row["val_loss"]) else f", val {row['val_loss']:.4f} / {row['val_accuracy']:.3f}"
+    return (
+        f"{view} epoch {row['epoch']:.0f}/{epochs}: rate {row['learning_rate']:.2g}, train {row['train_loss']:.4f} / "
+        f"{row['train_accuracy']:.3f}{judged}, {row['images_per_second']:.1f} images/s"
+    )

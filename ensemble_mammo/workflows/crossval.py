@@ -1,0 +1,114 @@
+"""crossval: train and predict fold by fold over subjects, and report the out-of-fold predictions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.learning.schedule import needs_validation
+from ensemble_mammo.merit.truth import truth_from_dataset
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
+from ensemble_mammo.records.recipe import Recipe, load_recipe
+from ensemble_mammo.records.splits import deal
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import task_named
+from ensemble_mammo.stages.predict import CROSSVAL, PredictOptions, predict
+from ensemble_mammo.stages.report import Report, ReportOptions, report
+from ensemble_mammo.stages.train import TrainOptions, train
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CrossvalOptions:
+    """Folds, and what is trained in each."""
+
+    folds: int = 5
+    "number of folds; each subject is predicted once, by networks that never saw her"
+    recipe: str = "density/finetune"
+    "path or name of the recipe"
+    settings: tuple[str, ...] = ()
+    "key=value laid over the recipe"
+    views: tuple[View, ...] = tuple(View)
+    "the projections"
+    train: TrainOptions = field(default_factory=TrainOptions)
+    "seed, device and workers"
+    report: ReportOptions = field(default_factory=ReportOptions)
+    "of the report over all folds"
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two folds."""
+        if self.folds < 2:
+            raise ValueError(f"folds is {self.folds}, expected at least 2")
+
+
+def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None) -> Report:
+    """Cross-validate a recipe over subjects; the splits of the manifest are not used.
+
+    Runs lie in `fold-<k>/<VIEW>/`, the out-of-fold predictions in `predictions/`, the report in `report/`.
+    Where the recipe chooses its epoch on validation, the next fold is taken for it (and is in no training);
+    where it keeps the last epoch, all other folds train.
+
+    Raises:
+        DatasetError: fewer labelled subjects than folds.
+    """
+    options = options or CrossvalOptions()
+    recipes = {view: load_recipe(options.recipe, view, options.settings) for view in options.views}
+    task = task_named(next(iter(recipes.values())).task)
+    fold_of = _folds(dataset, options, task.name)
+    mark = {"folds": options.folds, "recipe": options.recipe, "data_fingerprint": dataset.fingerprint()}
+    write_text(out / CROSSVAL, json.dumps(mark, indent=2) + "\n")
+    tables: dict[View, list[Predictions]] = {view: [] for view in options.views}
+    for fold in range(options.folds):
+        folder = out / f"fold-{fold}"
+        held_out = frozenset(s for s, own in fold_of.items() if own == fold)
+        for view, recipe in recipes.items():
+            _log.info("fold %d of %d, %s", fold + 1, options.folds, view)
+            train(dataset, view, recipe, folder, _of_fold(options, fold_of, fold, recipe))
+        labelled = PredictOptions(subjects=held_out, device=options.train.device)
+        for view, table in predict(dataset, folder, options=labelled).views.items():
+            tables[view].append(table)
+    joined = [_joined(parts) for parts in tables.values() if parts]
+    for table in joined:
+        write_predictions(out / "predictions" / f"{table.level}.csv", table)
+        write_plain(out / "predictions", table)
+    return report(joined, truth_from_dataset(dataset, task), out / "report", options.report)
+
+
+def _folds(dataset: Dataset, options: CrossvalOptions, task: str) -> dict[str, int]:
+    """subject_id -> fold: those of the manifest where it has as many, else dealt by the seed."""
+    labels = {s: label for s, label in dataset.subject_labels(task_named(task)).items() if label}
+    if len(labels) < options.folds:
+        raise DatasetError(f"{dataset.root}: {len(labels)} subjects with a {task} label for {options.folds} folds")
+    table = dataset.table[dataset.table["subject_id"].isin(sorted(labels))]
+    if set(table["fold"]) == {str(k) for k in range(options.folds)}:
+        return {s: int(k) for s, k in zip(table["subject_id"], table["fold"], strict=True)}
+    return deal(labels, [1 / options.folds] * options.folds, options.train.seed)
+
+
+def _of_fold(options: CrossvalOptions, fold_of: dict[str, int], fold: int, recipe: Recipe) -> TrainOptions:
+    validation = (fold + 1) % options.folds if needs_validation(recipe.train) else -1
+    return replace(
+        options.train,
+        train_subjects=frozenset(s for s, own in fold_of.items() if own not in (fold, validation)),
+        val_subjects=frozenset(s for s, own in fold_of.items() if own == validation),
+    )
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    return replace(
+        parts[0],
+        scores=np.concatenate([part.scores for part in parts]),
+        subject_ids=tuple(s for part in parts for s in part.subject_ids),
+        exam_ids=tuple(e for part in parts for e in part.exam_ids),
+        views=tuple(v for part in parts for v in part.views),
+        images=tuple(n for part in parts for n in part.images),
+    )

@@ -1,0 +1,43 @@
+"""A dataset from what a user points at: a prepared one, or an INFN tree as it is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ensemble_mammo.archives.folders import looks_like_folders
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset
+from ensemble_mammo.stages.prepare import PrepareOptions, prepare
+
+_log = logging.getLogger(__name__)
+
+
+def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
+    """The dataset in a folder; an INFN tree is prepared with the default Preparation first, and said so.
+
+    Args:
+        folder: what the user named.
+        beside: where the prepared form of an INFN tree is put, as `<beside>/prepared-<name>`.
+        task: whose class folders an INFN tree has; None: density.
+
+    Raises:
+        DatasetError: neither a dataset nor an INFN tree.
+    """
+    if (folder / MANIFEST).is_file():
+        return read_dataset(folder)
+    if not looks_like_folders(folder):
+        found = (
+            "no such folder" if not folder.is_dir() else "neither a manifest.csv nor a view folder such as CC_R in it"
+        )
+        raise DatasetError(
+            f"{folder}: {found}; prepare a dataset with `ensemble-mammo prepare KIND PATH --out {folder}`, "
+            "or name one with --data"
+        )
+    prepared = beside / f"prepared-{folder.resolve().name}"
+    if (prepared / MANIFEST).is_file():
+        _log.info("%s is a tree of class folders; its prepared form in %s is used", folder, prepared)
+        return read_dataset(prepared)
+    _log.info("%s is a tree of class folders: prepared with the default Preparation into %s", folder, prepared)
+    return prepare("folders", folder, prepared, PrepareOptions(ArchiveOptions(task=task or "density")))

@@ -1,0 +1,224 @@
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.merit.truth import ANY, Truth, truth_from_counts, truth_from_csv
+from ensemble_mammo.records.predictions import Predictions, write_predictions
+from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.stages.report import ReportOptions, report
+
+DENSITY, PATHOLOGY = TASKS["density"], TASKS["pathology"]
+FEW = ReportOptions(resamples=50)
+INFN = Path(__file__).parents[3] / "shared" / "data" / "infn-density" / "Predictions"
+COUNTS = "A=14,B=51,C=50,D=13"
+PUBLISHED = {  # PUBLISHED.md, density ensemble: accuracy, macro recall, macro precision
+    "CC_R": (0.773438, 0.788162, 0.764161),
+    "MLO_R": (0.742188, 0.699167, 0.716731),
+    "right": (0.804688, 0.793441, 0.793947),
+}
+
+
+def made(view, subjects, task=DENSITY, seed=0, identified=True):
+    subjects = [str(s) for s in subjects]
+    count, classes = len(subjects), len(task.classes)
+    scores = np.random.default_rng(seed).dirichlet(np.ones(classes), count)
+    return Predictions(
+        view, task.classes, scores, tuple(subjects), ("1",) * count, (view,) * count, (1,) * count, identified
+    )
+
+
+def truth_of(subjects, task=DENSITY):
+    return Truth(task, "labels.csv", {(ANY, str(s), ANY): i % len(task.classes) for i, s in enumerate(subjects)})
+
+
+FOUR = ("CC_R", "CC_L", "MLO_R", "MLO_L")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not INFN.is_dir(), reason="../shared/data/infn-density is not there")
+def test_the_published_figures_are_met(tmp_path):
+    truth = truth_from_counts(COUNTS, DENSITY)
+    found = report([INFN / "predictions_ccr.txt", INFN / "predictions_mlor.txt"], truth, tmp_path)
+    assert list(found.figures) == list(PUBLISHED)
+    written = json.loads((tmp_path / "report.json").read_text())
+    for level, values in PUBLISHED.items():
+        for name, value in zip(("accuracy", "recall", "precision"), values, strict=True):
+            assert written["figures"][level][name]["value"] == pytest.approx(value, abs=1e-6), (level, name)
+    assert "taken to be the same subjects in the same order" in found.notes[0]
+
+
+def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
+    for seed, view in enumerate(FOUR):
+        write_predictions(tmp_path / "in" / f"{view}.csv", made(view, range(24), seed=seed))
+    found = report([tmp_path / "in"], truth_of(range(24)), tmp_path / "out", FEW)
+    levels = [*FOUR, "right", "left", "subject"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        [*(f"confusion_{level}.png" for level in levels), "report.html", "report.json"]
+    )
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert list(written["figures"]) == levels
+    assert list(written["figures"]["subject"]) == [
+        "accuracy",
+        "recall",
+        "precision",
+        "f1",
+        "kappa",
+        "kappa_linear",
+        "dense",
+        "auc",
+    ]
+    assert set(written["figures"]["subject"]["kappa"]) == {"value", "low", "high"}
+    assert np.sum(written["confusion"]["right"]["counts"]) == 24
+    assert written["counts"]["left"]["subjects"] == 24
+    assert written["bootstrap"] == {"resamples": 50, "seed": 0, "confidence": 0.95, "unit": "subject"}
+    assert written["fusion"]["rule"] == "mean"
+    cc_r = tmp_path / "in" / "CC_R.csv"
+    assert written["files"][0] == {
+        "name": "CC_R.csv",
+        "sha256": hashlib.sha256(cc_r.read_bytes()).hexdigest(),
+        "level": "CC_R",
+    }
+    assert written["versions"].keys() >= {"ensemble-mammo", "python", "numpy"}
+    assert found.as_json() == written
+    assert found.table()[0] == ["level", "exams", "accuracy", "macro recall", "macro precision", "kappa, quadratic"]
+    assert [row[0] for row in found.table()[1:]] == levels
+
+
+def test_the_page_stands_alone_escapes_and_names_no_patient(tmp_path):
+    subjects = [f"patient-{i}" for i in range(12)]
+    truth = Truth(DENSITY, "<script>x</script>", truth_of(subjects).labels)
+    report([made("CC_R", subjects), made("MLO_R", subjects[:9], seed=1)], truth, tmp_path, FEW)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+    assert "http" not in html
+    assert "patient-" not in html + (tmp_path / "report.json").read_text()
+    assert "Not a medical device; for research." in html
+    assert "3 of 12 exams lack a view (MLO_R 3)" in html
+
+
+def test_nothing_is_written_without_a_folder_and_the_seed_decides():
+    views = [made("CC_R", range(16))]
+    assert (
+        report(views, truth_of(range(16)), options=FEW).figures
+        == report(views, truth_of(range(16)), options=FEW).figures
+    )
+
+
+def test_undefined_figures_are_null_and_said(tmp_path):
+    labels = Truth(DENSITY, "labels", {(ANY, str(i), ANY): 0 for i in range(6)})
+    one = made("CC_R", range(6))
+    flat = Predictions(one.level, one.classes, np.eye(4)[[0] * 6], one.subject_ids, one.exam_ids, one.views, one.images)
+    found = report([flat], labels, tmp_path, FEW)
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["figures"]["CC_R"]["kappa"] == {"value": None, "low": None, "high": None}
+    notes = " ".join(found.notes)
+    assert "CC_R: no case is truly B, C, D: its recall is undefined" in notes
+    assert "B, C, D is never predicted" in notes
+    assert "AUC is undefined" in notes
+    assert ">–<" in (tmp_path / "report.html").read_text(encoding="utf-8").replace("\n", "")
+
+
+def test_levels_that_would_only_repeat_others_are_left_out_and_said():
+    found = report([made("CC_R", range(8)), made("CC_L", range(8), seed=1)], truth_of(range(8)), options=FEW)
+    assert list(found.figures) == ["CC_R", "CC_L", "subject"]
+    assert "right is left out: it is fused from CC_R and MLO_R, and not both are given" in found.notes
+    right = report([made("CC_R", range(8)), made("MLO_R", range(8), seed=1)], truth_of(range(8)), options=FEW)
+    assert list(right.figures) == ["CC_R", "MLO_R", "right"]
+    assert "subject is left out: only views of the right breast are given" in right.notes
+
+
+def test_a_fused_file_is_reported_as_it_is(tmp_path):
+    own = made("right", range(8), seed=5)
+    write_predictions(tmp_path / "right.csv", own)
+    views = [made("CC_R", range(8)), made("MLO_R", range(8), seed=1)]
+    found = report([*views, tmp_path / "right.csv"], truth_of(range(8)), options=FEW)
+    true = np.arange(8) % 4
+    assert found.figures["right"]["accuracy"].value == pytest.approx((own.scores.argmax(1) == true).mean())
+    assert "right: reported from its own file, not fused again" in found.notes
+    alone = report([own], truth_of(range(8)), options=FEW)
+    assert list(alone.figures) == ["right"]
+
+
+def test_counts_say_which_exams_stand_behind_a_level():
+    views = [made("CC_R", range(8)), made("MLO_R", range(2, 10), seed=1)]
+    options = ReportOptions(resamples=50, allow_unlabelled=True)
+    found = report(views, truth_of([*range(9), "x"]), options=options)
+    right, cc = found.counts["right"], found.counts["CC_R"]
+    assert (right.exams, right.incomplete, right.absent, right.unlabelled) == (9, 3, 0, 1)
+    assert (cc.exams, cc.incomplete, cc.absent, cc.unlabelled) == (8, 0, 2, 0)
+    assert "predicted exams left out because they have no true class: 1" in found.notes
+    assert "subjects with a true class but no prediction: 1" in found.notes
+
+
+def test_a_fusion_rule_is_heeded():
+    views = [made(view, range(40), seed=i) for i, view in enumerate(FOUR)]
+    mean, vote = (
+        report(views, truth_of(range(40)), options=ReportOptions(Fusion(rule), resamples=0))
+        for rule in ("mean", "vote")
+    )
+    assert not np.array_equal(mean.confusion["subject"], vote.confusion["subject"])
+    assert np.array_equal(mean.confusion["CC_R"], vote.confusion["CC_R"])
+
+
+def test_a_pathology_report_names_its_grouped_figure_positive():
+    found = report([made("CC_R", range(8), PATHOLOGY)], truth_of(range(8), PATHOLOGY), options=FEW)
+    assert "positive" in found.figures["CC_R"]
+    assert "the true class of an exam was taken for each of its views and breasts" in found.notes
+
+
+def plain(folder, name, count):
+    np.savetxt(folder / name, np.random.default_rng(0).dirichlet(np.ones(4), count))
+    return folder / name
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    short, long = plain(tmp_path, "predictions_ccr.txt", 4), plain(tmp_path, "predictions_mlor.txt", 5)
+    with pytest.raises(PredictionError, match=r"differ in their number of rows \(CC_R 4, MLO_R 5\)"):
+        report([short, long], Truth(DENSITY, "x", {(ANY, f"row {i}", ANY): 0 for i in range(9)}), options=FEW)
+    with pytest.raises(PredictionError, match="4 true classes for the 5 rows of MLO_R"):
+        report([short, long], truth_from_counts("A=4", DENSITY), options=FEW)
+    with pytest.raises(PredictionError, match="carry no ids, so labels by subject_id cannot be matched"):
+        report([short], truth_of(range(4)), options=FEW)
+    with pytest.raises(PredictionError, match="classes benign, malignant; task density"):
+        report([made("CC_R", range(2), PATHOLOGY)], truth_of(range(2)), options=FEW)
+    with pytest.raises(PredictionError, match="level CC_R is given more than once"):
+        report([made("CC_R", range(4)), f"CC_R={short}"], truth_of(range(4)), options=FEW)
+    with pytest.raises(PredictionError, match="no prediction file given"):
+        report([], truth_of(range(4)), options=FEW)
+    with pytest.raises(PredictionError, match="resamples -1"):
+        ReportOptions(resamples=-1)
+
+
+def test_damaged_rows_are_refused_with_file_and_line(tmp_path):
+    path = tmp_path / "CC_R.csv"
+    path.write_text("subject_id,exam_id,A,B,C,D\na,1,0.5,0.5,0,0\nb,1,0.5,0.6,0,0\nc,1,0.5\n")
+    with pytest.raises(PredictionError, match=r"CC_R.csv line 4: 3 values, expected 6"):
+        report([path], truth_of("abc"), options=FEW)
+    path.write_text("subject_id,exam_id,A,B,C,D\na,1,0.5,0.5,0,0\nb,1,0.5,0.6,0,0\n")
+    with pytest.raises(PredictionError, match=r"CC_R.csv line 3: scores add up to 1\.1"):
+        report([path], truth_of("abc"), options=FEW)
+    path.write_text("subject_id,exam_id,A,B,C,E\na,1,0.5,0.5,0,0\n")
+    with pytest.raises(PredictionError, match=r"CC_R.csv line 1: column D missing"):
+        report([path], truth_of("abc"), options=FEW)
+
+
+def test_exams_without_a_true_class_are_refused_with_advice(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("subject_id,exam_id,label\n0,1,A\n1,2,B\n")
+    truth = truth_from_csv(table, DENSITY)
+    with pytest.raises(
+        PredictionError,
+        match=r"labels\.csv: no true class for 14 predicted exams: '1' exam '1', .*\(and 4 more\); "
+        r"1 of them have labels of another exam_id or level only; add their labels, or allow",
+    ):
+        report([made("CC_R", range(15))], truth, options=FEW)
+    with pytest.raises(PredictionError, match="some exam of each level must have one"):
+        report([made("CC_R", range(5, 9))], truth, options=ReportOptions(allow_unlabelled=True))
