@@ -99,7 +99,11 @@ def _decode(found: Dataset, name: str) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array = _decode_extended(found) if _is_extended(found, syntax) else pixel_array(found, raw=True, index=0)
+            array = (
+                _decode_extended(found)
+                if _is_extended(found, syntax)
+                else pixel_array(found, raw=True, index=0, correct_unused_bits=False)
+            )
     except Exception as error:
         text = str(error).split("available plugins:")[-1]
         raise ImageReadError(
@@ -107,7 +111,8 @@ def _decode(found: Dataset, name: str) -> NDArray[Any]:
         ) from error
     if array.shape != (found.Rows, found.Columns):
         raise ImageReadError(f"{name}: decodes to {array.shape}, its header says {found.Rows} x {found.Columns}")
-    return array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return native.view(np.dtype(f"u{native.dtype.itemsize}"))
 
 
 def _check_stream(found: Dataset, syntax: UID, name: str) -> None:

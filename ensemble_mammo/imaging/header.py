@@ -172,7 +172,7 @@ def _side(found: Dataset) -> tuple[Side | None, str]:
         text = _text(found, keyword).upper()
         if text in _SIDES:
             said[f"{keyword} {text}"] = _SIDES[text]
-    position = _text(found, "ViewPosition").upper().replace(" ", "")
+    position = _text(found, "ViewPosition").upper().replace(" ", "").replace("-", "")
     if position[1:] in _POSITIONS and position[0] in _SIDES:
         said[f"ViewPosition {position}"] = _SIDES[position[0]]
     if len(set(said.values())) > 1:

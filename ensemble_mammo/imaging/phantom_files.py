@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from ensemble_mammo.errors import OutputError
+from ensemble_mammo.records.files import write_bytes, write_text
 from ensemble_mammo.records.subject import Projection, View
 
 BITS = 12
@@ -91,7 +90,7 @@ def write_phantom_file(
         made.compress(UID(transfer_syntax), generate_instance_uid=False)
     buffer = io.BytesIO()
     made.save_as(buffer, enforce_file_format=True)
-    _write(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -102,14 +101,4 @@ def write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    _write(path, text.getvalue().encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_text(path, text.getvalue())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ensemble_mammo.errors import ImageReadError, OutputError
 from ensemble_mammo.imaging.breast import Box, breast_box, found_breast
 from ensemble_mammo.imaging.facts import HeaderFacts
-from ensemble_mammo.imaging.header import one_line
 from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
+from ensemble_mammo.records.png16 import WHITE
 from ensemble_mammo.records.preparation import Preparation
-
-WHITE = 65535
-"the highest value of a prepared image"
 
 
 @dataclass(frozen=True)
@@ -205,46 +198,3 @@ def resized(values: NDArray[np.floating], height: int, width: int) -> NDArray[np
     """Scale `[H, W]` to `[height, width]` in float32: bilinear, widened to an average when it shrinks; no overshoot."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-
-
-def write_png16(path: Path | str, pixels: NDArray[np.uint16]) -> None:
-    """Write a 16-bit grey PNG `[H, W]`: beside its place first, then moved there, so that no half file is ever seen.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    place = Path(path)
-    if pixels.dtype != np.uint16 or pixels.ndim != 2:
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint16 [H, W]")
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    beside = ""
-    try:
-        handle, beside = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent)
-        with os.fdopen(handle, "wb") as stream:
-            image.save(stream, format="PNG", compress_level=3)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(place)
-    except OSError as error:
-        if beside:
-            with contextlib.suppress(OSError):
-                Path(beside).unlink()
-        raise OutputError(f"{place}: cannot be written ({one_line(error.strerror or error)})") from error
-
-
-def read_png16(path: Path | str) -> NDArray[np.uint16]:
-    """Read a 16-bit grey PNG as `write_png16` writes it, `[H, W]`.
-
-    Raises:
-        ImageReadError: it is none, or damaged.
-    """
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            mode = image.mode
-            pixels = np.asarray(image)
-    except Exception as error:
-        raise ImageReadError(f"{path}: cannot be read as a 16-bit PNG ({one_line(error)})") from error
-    if not mode.startswith("I;16"):
-        raise ImageReadError(
-            f"{path}: has pixels of kind {mode} (Pillow's name), expected 16-bit grey; prepare it again"
-        )
-    return pixels.astype(np.uint16)

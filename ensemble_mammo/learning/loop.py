@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ensemble_mammo.errors import TrainingError
 from ensemble_mammo.learning.augment import augment
 from ensemble_mammo.learning.images import ViewImages, batches_of, normalise, read_batches
+from ensemble_mammo.learning.networks import create_network
+from ensemble_mammo.learning.objective import make_optimizer, summed_loss, take_step
 from ensemble_mammo.learning.schedule import Plan, is_better, schedule, set_trainable, stops_early
 from ensemble_mammo.records.recipe import Recipe, TrainRecipe
 
@@ -124,6 +125,15 @@ class Judgement:
     "`[N, C]`, softmax, in the order of the samples"
 
 
+def begin(setting: Setting, classes: int) -> State:
+    """The state before the first epoch: the recipe's network, its weights from the seed or pre-trained."""
+    torch.manual_seed(setting.seed)
+    network = create_network(setting.recipe.network, classes)
+    network.to(setting.device).to(memory_format=torch.channels_last)
+    scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
+    return State(network, scaler=scaler)
+
+
 def fit(
     state: State, train: Samples, val: Samples, setting: Setting, record: Callable[[State, Judgement], None]
 ) -> None:
@@ -167,20 +177,6 @@ def begin_epoch(state: State, plan: Plan, recipe: TrainRecipe) -> None:
         group["lr"] = plan.learning_rate
 
 
-def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], recipe: TrainRecipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the parameters that learn; its rate is set each epoch."""
-    if recipe.optimizer == "sgd":
-        values = [parameter for _, parameter in parameters]
-        return torch.optim.SGD(values, lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam([p for _, p in parameters], lr=0.0, weight_decay=recipe.weight_decay)
-    groups = [
-        {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},  # biases and norms
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0)
-
-
 def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[float, float]:
     """Show every training image once; the weights move after every `accumulate` batches.
 
@@ -200,14 +196,14 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
     ):
         seeds = [(setting.seed, state.epoch, index) for index in batch]
         logits = _forward(state.network, augment(values.to(setting.device), setting.recipe.augment, seeds), setting)
-        loss, weight = summed_loss(logits, targets[batch], setting)
+        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing)
         if not math.isfinite(loss.item()):
             raise _diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
         first = number - number % recipe.accumulate
         step = [index for part in batches[first : first + recipe.accumulate] for index in part]
         state.scaler.scale(loss / setting.class_weights[targets[step]].sum()).backward()
         if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
-            _step(state.scaler, optimizer, recipe.clip_norm)
+            take_step(state.scaler, optimizer, recipe.clip_norm)
         total_loss, total_weight = total_loss + loss.item(), total_weight + weight
         right += int((logits.argmax(1) == targets[batch]).sum())
         if setting.progress is not None:
@@ -229,34 +225,9 @@ def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgemen
     ]
     logits = torch.cat(parts)
     targets = torch.from_numpy(samples.targets).to(setting.device)
-    loss, weight = summed_loss(logits, targets, setting)
+    loss, weight = summed_loss(logits, targets, setting.class_weights, setting.recipe.train.label_smoothing)
     accuracy = (logits.argmax(1) == targets).double().mean().item()
     return Judgement(loss.item() / weight, accuracy, logits.softmax(1).cpu().numpy())
-
-
-def summed_loss(logits: Tensor, targets: Tensor, setting: Setting) -> tuple[Tensor, float]:
-    """The cross-entropy of a batch, added up over its images, and the weight to divide it by for their mean."""
-    loss = F.cross_entropy(
-        logits,
-        targets,
-        weight=setting.class_weights,
-        label_smoothing=setting.recipe.train.label_smoothing,
-        reduction="sum",
-    )
-    return loss, setting.class_weights[targets].sum().item()
-
-
-def balanced_weights(targets: NDArray[np.int64], classes: int, recipe: TrainRecipe) -> Tensor:
-    """The weight of each class `[C]`: 1, or for `balanced` such that each class present weighs the same.
-
-    Their mean over the training images is 1; a class without images weighs 1.
-    """
-    if recipe.class_weights == "none":
-        return torch.ones(classes)
-    counts = np.bincount(targets, minlength=classes)
-    present = np.count_nonzero(counts)
-    weights = np.where(counts > 0, len(targets) / (present * np.maximum(counts, 1)), 1.0)
-    return torch.tensor(weights, dtype=torch.float32)
 
 
 def _forward(network: nn.Module, values: Tensor, setting: Setting) -> Tensor:
@@ -266,16 +237,6 @@ def _forward(network: nn.Module, values: Tensor, setting: Setting) -> Tensor:
     with torch.autocast(setting.device.type, dtype=setting.dtype if mixed else None, enabled=mixed):
         logits: Tensor = network(batch)
     return logits.float()
-
-
-def _step(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
-    if clip_norm > 0:
-        scaler.unscale_(optimizer)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
 
 
 def _require_finite(network: nn.Module, loss: float, epoch: int, plan: Plan) -> None:

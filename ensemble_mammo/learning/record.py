@@ -35,7 +35,7 @@ from ensemble_mammo.learning.checkpoint import (
 from ensemble_mammo.learning.loop import HISTORY, Setting, State, begin_epoch
 from ensemble_mammo.learning.schedule import schedule
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.recipe import recipe_to_toml
+from ensemble_mammo.records.recipe import recipe_from_toml, recipe_to_toml
 
 STATE = "state.safetensors"
 HISTORY_TABLE = "history.csv"
@@ -80,8 +80,8 @@ def differences(found: dict[str, Any], wanted: Identity) -> list[str]:
     ]
     if found.get("data") != table["data"]:
         texts.append("other images, labels or splits")
-    before, now = str(found.get("recipe", "")).splitlines(), table["recipe"].splitlines()
-    if before != now:
+    if recipe_from_toml(str(found.get("recipe", "")), STATE) != wanted.passport.recipe:
+        before, now = str(found.get("recipe", "")).splitlines(), table["recipe"].splitlines()
         gone = [line for line in before if line and line not in now]
         come = [line for line in now if line and line not in before]
         texts.append(f"recipe was {', '.join(gone) or 'shorter'}, now {', '.join(come) or 'shorter'}")

@@ -110,8 +110,9 @@ def write_plain(folder: Path, predictions: Predictions) -> Path:
     path = folder / f"predictions_{View(predictions.level).suffix}.txt"
     text = io.StringIO()
     np.savetxt(text, predictions.scores)
-    ids = ["subject_id,exam_id", *(f"{subject},{exam}" for subject, exam in predictions.keys)]
-    write_text(_ids_of(path), "\n".join(ids) + "\n")
+    ids = io.StringIO()
+    csv.writer(ids, lineterminator="\n").writerows([("subject_id", "exam_id"), *predictions.keys])
+    write_text(_ids_of(path), ids.getvalue())
     write_text(path, text.getvalue())
     return path
 
@@ -133,7 +134,7 @@ def read_predictions(path: Path, level: str, classes: Sequence[str]) -> Predicti
         PredictionError: wrong columns, values that are no scores, rows that do not add up to 1; with lines.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise PredictionError(f"{path}: no such file") from error
     except (UnicodeDecodeError, OSError) as error:
@@ -141,9 +142,9 @@ def read_predictions(path: Path, level: str, classes: Sequence[str]) -> Predicti
     read = _read_csv if path.suffix.lower() == ".csv" else _read_plain
     try:
         return read(path, text, level, tuple(classes))
-    except ValueError as error:
-        if isinstance(error, PredictionError):
-            raise
+    except PredictionError:
+        raise
+    except (ValueError, csv.Error) as error:
         raise PredictionError(f"{path}: {error}") from error
 
 
@@ -156,6 +157,8 @@ def _read_csv(path: Path, text: str, level: str, classes: tuple[str, ...]) -> Pr
         raise PredictionError(
             f"{path} line 1: column {', '.join(missing)} missing; found {', '.join(header) or 'nothing'}"
         )
+    if len(set(header)) != len(header):
+        raise PredictionError(f"{path} line 1: a column stands there twice; found {', '.join(header)}")
     unknown = [name for name in header if name not in (*_ID_COLUMNS, *classes)]
     if unknown:
         raise PredictionError(
@@ -166,18 +169,37 @@ def _read_csv(path: Path, text: str, level: str, classes: tuple[str, ...]) -> Pr
         path,
         [f"line {n}: {len(row)} values, expected {len(header)}" for n, row in lines if len(row) != len(header)],
     )
-    columns = {name: [row[i] for _, row in lines] for i, name in enumerate(header)}
+    columns = {name: [row[i].strip() for _, row in lines] for i, name in enumerate(header)}
     scores = _scores(path, [(n, [row[header.index(name)] for name in classes]) for n, row in lines], classes)
     count = len(lines)
-    return Predictions(
-        level,
-        classes,
-        scores,
-        tuple(columns["subject_id"]),
-        tuple(columns.get("exam_id", ["1"] * count)),
-        tuple(columns.get("views", [level] * count)),
-        tuple(int(number) for number in columns.get("images", ["1"] * count)),
-    )
+    subjects = columns["subject_id"]
+    exams = [exam or "1" for exam in columns.get("exam_id", ["1"] * count)]
+    views = columns.get("views", [level] * count)
+    images = [_count(number) for number in columns.get("images", ["1"] * count)]
+    numbers = [n for n, _ in lines]
+    problems = _id_problems(list(zip(subjects, exams, strict=True)), numbers)
+    problems += [f"line {n}: images is not a number above 0" for n, k in zip(numbers, images, strict=True) if k < 1]
+    problems += [
+        f"line {n}: views {text!r} are not among {', '.join(View)}"
+        for n, text in zip(numbers, views, strict=True)
+        if text != level and not set(text.split("+")) <= set(View)
+    ]
+    _refuse(path, problems)
+    return Predictions(level, classes, scores, tuple(subjects), tuple(exams), tuple(views), tuple(images))
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def _id_problems(keys: Sequence[tuple[str, str]], lines: Sequence[int]) -> list[str]:
+    problems, first = [], dict[tuple[str, str], int]()
+    for key, line in zip(keys, lines, strict=True):
+        if not key[0]:
+            problems.append(f"line {line}: subject_id is empty")
+        elif first.setdefault(key, line) != line:
+            problems.append(f"line {line}: subject {key[0]!r}, exam {key[1]!r} stands in line {first[key]} already")
+    return problems
 
 
 def _read_plain(path: Path, text: str, level: str, classes: tuple[str, ...]) -> Predictions:
@@ -188,15 +210,21 @@ def _read_plain(path: Path, text: str, level: str, classes: tuple[str, ...]) -> 
     if not ids.is_file():
         places = tuple(f"row {n}" for n in range(1, count + 1))
         return Predictions(level, classes, scores, places, ("1",) * count, (level,) * count, (1,) * count, False)
-    rows = list(csv.reader(io.StringIO(ids.read_text(encoding="utf-8"))))[1:]
-    if len(rows) != count:
-        raise PredictionError(f"{ids}: {len(rows)} ids for the {count} rows of {path.name}")
-    _refuse(
-        ids,
-        [f"line {n}: {len(row)} values, expected subject_id,exam_id" for n, row in enumerate(rows, 2) if len(row) != 2],
-    )
-    subjects, exams = (tuple(row[i] for row in rows) for i in (0, 1))
+    keys = _read_ids(ids)
+    if len(keys) != count:
+        raise PredictionError(f"{ids}: {len(keys)} ids for the {count} rows of {path.name}")
+    subjects, exams = (tuple(key[i] for key in keys) for i in (0, 1))
     return Predictions(level, classes, scores, subjects, exams, (level,) * count, (1,) * count)
+
+
+def _read_ids(path: Path) -> list[tuple[str, str]]:
+    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))) or [[]]
+    if header != ["subject_id", "exam_id"]:
+        raise PredictionError(f"{path} line 1: found {','.join(header)}, expected subject_id,exam_id")
+    _refuse(path, [f"line {n}: {len(row)} values, expected 2" for n, row in enumerate(rows, 2) if len(row) != 2])
+    keys = [(row[0].strip(), row[1].strip() or "1") for row in rows]
+    _refuse(path, _id_problems(keys, range(2, len(keys) + 2)))
+    return keys
 
 
 def _scores(path: Path, lines: list[tuple[int, list[str]]], classes: tuple[str, ...]) -> NDArray[np.float64]:

@@ -210,8 +210,8 @@ def _divided(
     torn = sorted(subject for subject, splits in stated.items() if len(splits) > 1)
     if torn:
         raise DatasetError(
-            f"subject {torn[0]!r} stands in the splits {', '.join(sorted(filter(None, stated[torn[0]])))} of the archive"
-            f" ({len(torn)} such subjects): one subject belongs to one split"
+            f"subject {torn[0]!r} stands in the splits {', '.join(sorted(filter(None, stated[torn[0]])))} of the "
+            f"archive ({len(torn)} such subjects): one subject belongs to one split"
         )
     free = {subject: label for subject, label in subjects.items() if stated[subject] == {""}}
     dealt = {subject: SPLITS[part] for subject, part in deal(free, options.split, options.seed).items()}

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError
 from ensemble_mammo.learning import events, loop, record
@@ -20,7 +19,7 @@ from ensemble_mammo.learning.checkpoint import CHECKSUM, RECIPE, WEIGHTS, Passpo
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
 from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.loop import Advance, Judgement, Samples, Setting, State
-from ensemble_mammo.learning.networks import create_network
+from ensemble_mammo.learning.objective import balanced_weights
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
@@ -98,7 +97,7 @@ def train(
         log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
     else:
         samples = {name: _samples(dataset, rows, recipe, task) for name, rows in parts.items()}
-        weights = loop.balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
+        weights = balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
         setting = Setting(
             recipe,
             device,
@@ -115,12 +114,8 @@ def train(
 
 def _run(folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity) -> None:
     """Train from the state in the folder, or from the start, to the end."""
-    torch.manual_seed(setting.seed)
     classes = identity.passport.classes
-    network = create_network(setting.recipe.network, len(classes))
-    network.to(setting.device).to(memory_format=torch.channels_last)
-    scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
-    state = State(network, scaler=scaler)
+    state = loop.begin(setting, len(classes))
     write_text(folder / RECIPE, recipe_to_toml(setting.recipe))
     if (folder / record.STATE).is_file():
         record.read_state(folder, state, setting)

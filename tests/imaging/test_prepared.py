@@ -1,0 +1,119 @@
+"""From a file to the prepared image and back."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from ensemble_mammo.imaging.breast import breast_mask
+from ensemble_mammo.imaging.facts import HeaderFacts
+from ensemble_mammo.imaging.phantom import phantom_exam, write_phantom_exams
+from ensemble_mammo.imaging.prepared import Placement, prepare_file, prepare_pixels
+from ensemble_mammo.imaging.read import Mammogram
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
+
+
+@pytest.fixture(scope="module")
+def mammogram():
+    pixels = phantom_exam(2, "B")[View.MLO_L]
+    return Mammogram(pixels, HeaderFacts("dicom", *pixels.shape, 12), "0" * 64)
+
+
+def test_height_and_aspect_of_the_crop(mammogram):
+    prepared = prepare_pixels(mammogram, Preparation(height=300))
+    place = prepared.placement
+    assert prepared.pixels.dtype == np.uint16 and prepared.pixels.shape == (300, place.width)
+    assert place.scaled_width / place.scaled_height == pytest.approx(place.crop_width / place.crop_height, abs=0.01)
+    assert (place.pad_top, place.pad_left) == (0, 0)
+
+
+def test_width_pads_both_sides_alike_and_never_squashes(mammogram):
+    wide = prepare_pixels(mammogram, Preparation(height=300, width=400)).placement
+    assert (wide.height, wide.width, wide.scaled_height) == (300, 400, 300)
+    assert wide.pad_left == (400 - wide.scaled_width) // 2
+    narrow = prepare_pixels(mammogram, Preparation(height=300, width=100)).placement
+    assert (narrow.height, narrow.width, narrow.scaled_width) == (300, 100, 100)
+    assert narrow.pad_top == (300 - narrow.scaled_height) // 2 and narrow.scaled_height < 300
+    assert narrow.scaled_width / narrow.scaled_height == pytest.approx(narrow.crop_width / narrow.crop_height, rel=0.02)
+
+
+def test_the_aspect_of_the_original_is_restored(mammogram):
+    plain = prepare_pixels(mammogram, Preparation(height=300, crop=False)).placement
+    restored = prepare_pixels(mammogram, Preparation(height=300, crop=False, source_aspect=0.6)).placement
+    assert plain.width == 240 and restored.width == 180
+    assert (restored.crop_height, restored.crop_width) == mammogram.pixels.shape
+
+
+def test_outside_black_takes_the_marker_away_and_keep_keeps_it(mammogram):
+    black = prepare_pixels(mammogram, Preparation(height=640, crop=False)).pixels
+    kept = prepare_pixels(mammogram, Preparation(height=640, crop=False, outside="keep")).pixels
+    assert black[:40, -60:].max() == 0 and kept[:40, -60:].max() > 50_000
+    np.testing.assert_array_equal(kept, np.rint(mammogram.pixels.astype(np.float64) * 65535))
+    mask = breast_mask(mammogram.pixels)
+    np.testing.assert_array_equal(black[mask], kept[mask])
+
+
+def test_scaling_does_not_overshoot():
+    pixels = np.zeros((400, 320), np.float32)
+    pixels[100:300, :200] = 0.6
+    found = prepare_pixels(Mammogram(pixels, HeaderFacts("png", 400, 320, 8), ""), Preparation(height=150)).pixels
+    assert found.max() == pytest.approx(0.6 * 65535, abs=1)
+
+
+def test_an_image_without_breast_is_kept_whole_and_said():
+    empty = Mammogram(np.zeros((200, 100), np.float32), HeaderFacts("png", 200, 100, 8), "")
+    prepared = prepare_pixels(empty, Preparation(height=100))
+    assert prepared.pixels.shape == (100, 50) and prepared.notes == ("no breast found: the whole image is kept",)
+
+
+@pytest.mark.parametrize(
+    "preparation", [Preparation(height=200), Preparation(height=200, width=90), Preparation(height=900, width=800)]
+)
+def test_a_point_goes_back_to_where_it_was(mammogram, preparation):
+    place = prepare_pixels(mammogram, preparation).placement
+    row, column = place.crop_top + 0.4 * place.crop_height, place.crop_left + 0.3 * place.crop_width
+    there = place.point_to_prepared(row, column)
+    assert place.point_to_source(*there) == pytest.approx((row, column))
+    rows, columns = np.mgrid[0 : place.height, 0 : place.width]
+    spread = 4.0 * place.scaled_height / 200
+    blob = np.exp(-((rows - there[0]) ** 2 + (columns - there[1]) ** 2) / (2 * spread**2))
+    back = place.to_source(blob)
+    assert back.shape == mammogram.pixels.shape and back.dtype == np.float32
+    weights = back / back.sum()
+    source_rows, source_columns = np.mgrid[0 : back.shape[0], 0 : back.shape[1]]
+    assert abs((weights * source_rows).sum() - row) < 1 and abs((weights * source_columns).sum() - column) < 1
+
+
+def test_a_map_is_zero_outside_the_crop_and_of_the_right_size(mammogram):
+    place = prepare_pixels(mammogram, Preparation(height=200, width=300)).placement
+    back = place.to_source(np.ones((200, 300)))
+    inside = np.zeros(back.shape, bool)
+    inside[
+        place.crop_top : place.crop_top + place.crop_height, place.crop_left : place.crop_left + place.crop_width
+    ] = True
+    assert back[inside].min() > 0.999 and back[~inside].max(initial=0) == 0
+    with pytest.raises(ValueError, match=r"expected \(200, 300\)"):
+        place.to_source(np.ones((10, 10)))
+
+
+def test_placement_as_a_flat_mapping(mammogram):
+    place = prepare_pixels(mammogram, Preparation(height=200)).placement
+    row = {name: str(value) for name, value in place.to_mapping().items()} | {"other": "x"}
+    assert Placement.from_mapping(row) == place
+    with pytest.raises(ValueError, match="lacks crop_top"):
+        Placement.from_mapping({name: value for name, value in row.items() if name != "crop_top"})
+    with pytest.raises(ValueError, match="crop rows 0 to 999"):
+        Placement.from_mapping(row | {"crop_top": "0", "crop_height": "999"})
+
+
+def test_the_same_file_gives_the_same_pixels_and_travels_between_processes(tmp_path):
+    write_phantom_exams(tmp_path, 1, height=320)
+    path = tmp_path / "PH0001" / "CC_R.dcm"
+    first, second = (prepare_file(path, Preparation(height=128)) for _ in range(2))
+    np.testing.assert_array_equal(first.prepared.pixels, second.prepared.pixels)
+    again = pickle.loads(pickle.dumps(first))
+    assert again.sha256 == first.sha256 and again.facts == first.facts
+    assert first.facts.view == View.CC_R

@@ -1,0 +1,274 @@
+import dataclasses
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ensemble_mammo
+from ensemble_mammo.errors import DatasetError, RecipeError, RunError, TrainingError
+from ensemble_mammo.learning.checkpoint import load_run
+from ensemble_mammo.records.recipe import AugmentRecipe, StageRecipe, recipe_from_toml, recipe_to_toml
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.train import TrainOptions, train
+from tests.learning.tiny import tiny_dataset, tiny_recipe, with_train
+
+FILES = {
+    "recipe.toml",
+    "weights.safetensors",
+    "weights.safetensors.sha256",
+    "state.safetensors",
+    "history.csv",
+    "loss_train.txt",
+    "acc_train.txt",
+    "loss_val.txt",
+    "acc_val.txt",
+    "run.json",
+    "events",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def rich_recipe():
+    """All that could go wrong in a resume: two stages, dropout, AdamW, augmentation, a best epoch kept."""
+    recipe = tiny_recipe(
+        dropout=0.3,
+        epochs=5,
+        optimizer="adamw",
+        weight_decay=0.01,
+        decay="cosine",
+        keep="best-accuracy",
+        stages=(StageRecipe(5e-3, 2, "top:1"), StageRecipe(1e-3)),
+    )
+    return dataclasses.replace(recipe, augment=AugmentRecipe(0.1, 0.1, 10.0, brightness=0.05, contrast=0.1))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset, tmp_path_factory):
+    return train(dataset, View.CC_R, rich_recipe(), tmp_path_factory.mktemp("whole"))
+
+
+def assert_same_run(result, expected):
+    columns = [name for name in expected.history if name not in ("seconds", "images_per_second")]
+    pd.testing.assert_frame_equal(result.history[columns], expected.history[columns], check_exact=True)
+    for name in ("weights.safetensors", "weights.safetensors.sha256", "loss_val.txt"):
+        assert (result.folder / name).read_bytes() == (expected.folder / name).read_bytes()
+    ours, theirs = (load_file(run.folder / "state.safetensors") for run in (result, expected))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_run_folder_holds_exactly_what_is_documented(uninterrupted, dataset):
+    folder = uninterrupted.folder
+    assert folder.name == "CC_R"
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert [path.name.startswith("events.out.tfevents") for path in (folder / "events").iterdir()] == [True]
+    assert recipe_from_toml((folder / "recipe.toml").read_text(), "recipe") == rich_recipe()
+    assert len(uninterrupted.history) == 5
+    for name, column in (("loss_train", "train_loss"), ("acc_val", "val_accuracy")):
+        assert np.array_equal(np.loadtxt(folder / f"{name}.txt"), uninterrupted.history[column])
+    info = uninterrupted.info
+    assert info["status"] == "finished" and info["epochs"] == 5 and info["device"] == "cpu"
+    assert info["images"] == {"train": dict.fromkeys("ABCD", 3), "val": dict.fromkeys("ABCD", 1)}
+    assert info["kept_epoch"] == 1 + int(
+        uninterrupted.history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).index[0]
+    )
+    assert min(info["wall_seconds"], info["images_per_second"], info["peak_memory_mb"]) > 0
+    assert set(info["versions"]) == {"ensemble-mammo", "python", "torch", "timm", "numpy", "safetensors"}
+
+
+def test_the_kept_network_gives_the_accuracy_that_the_history_says(uninterrupted, dataset):
+    from ensemble_mammo.learning.images import to_input
+    from ensemble_mammo.records.png16 import read_png16
+
+    run = load_run(uninterrupted.folder, "density")
+    rows = dataset.rows(View.CC_R, "val")
+    batch = torch.stack([to_input(read_png16(dataset.root / f), run.recipe.input)[0] for f in rows["file"]])
+    with torch.inference_mode():
+        given = run.network(batch).argmax(1).tolist()
+    right = [run.classes[place] == label for place, label in zip(given, rows["density"], strict=True)]
+    assert np.mean(right) == uninterrupted.info["val_accuracy"]
+    assert run.preparation == dataset.preparation
+
+
+def test_the_events_hold_curves_images_and_precision_recall(uninterrupted):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(uninterrupted.folder / "events")).Reload()
+    tags = events.Tags()
+    assert {"train/loss", "val/accuracy", "run/learning_rate"} <= set(tags["scalars"])
+    assert tags["images"] and {f"val/{name}" for name in "ABCD"} <= set(tags["tensors"])
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
+
+
+def test_the_same_training_gives_the_same_bits(uninterrupted, dataset, tmp_path):
+    result = train(dataset, View.CC_R, rich_recipe(), tmp_path, TrainOptions(workers=2))
+    assert_same_run(result, uninterrupted)
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_a_run_interrupted_in_an_epoch_resumes_to_the_same_bits(uninterrupted, dataset, tmp_path, epoch):
+    def interrupt(advance):
+        if (advance.epoch, advance.batch) == (epoch, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, View.CC_R, rich_recipe(), tmp_path, TrainOptions(progress=interrupt))
+    info = json.loads((tmp_path / "CC_R" / "run.json").read_text())
+    assert (info["status"], info["stopped_by"], info["epochs"]) == ("unfinished", "interrupted", epoch - 1)
+    with pytest.raises(RunError, match="unfinished"):
+        load_run(tmp_path / "CC_R")
+    torch.rand(7)  # whatever else went on in between
+    assert_same_run(train(dataset, View.CC_R, rich_recipe(), tmp_path), uninterrupted)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    from ensemble_mammo.learning import checkpoint
+    from ensemble_mammo.records.manifest import read_dataset
+    from ensemble_mammo.records.recipe import load_recipe
+    from ensemble_mammo.records.subject import View
+    from ensemble_mammo.stages.train import TrainOptions, train
+
+    torch.set_num_threads({threads})
+    if {writing}:
+        save, saved = checkpoint.save_file, []
+        def half(tensors, path, about):
+            save(tensors, path, about)
+            saved.append(path)
+            if len(saved) == 3:
+                path.write_bytes(path.read_bytes()[:1000])
+                os.kill(os.getpid(), signal.SIGKILL)
+        checkpoint.save_file = half
+    def told(advance):
+        print(advance.epoch, advance.batch, flush=True)
+    train(read_dataset(Path({root!r})), View.CC_R, load_recipe({recipe!r}), Path({out!r}), TrainOptions(progress=told))
+"""
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_killed_run_resumes_to_the_same_bits(uninterrupted, dataset, tmp_path, writing):
+    (tmp_path / "rich.toml").write_text(recipe_to_toml(rich_recipe()))
+    code = textwrap.dedent(KILLED).format(
+        threads=torch.get_num_threads(),
+        writing=writing,
+        root=str(dataset.root),
+        recipe=str(tmp_path / "rich.toml"),
+        out=str(tmp_path),
+    )
+    home = str(Path(ensemble_mammo.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": home}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            if line.split() == ["3", "2"]:
+                process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    result = train(dataset, View.CC_R, rich_recipe(), tmp_path)
+    assert_same_run(result, uninterrupted)
+    assert {path.name for path in result.folder.iterdir()} == FILES
+
+
+def test_a_finished_run_is_taken_as_it_is(uninterrupted, dataset, caplog):
+    before = {path: path.stat().st_mtime_ns for path in uninterrupted.folder.iterdir()}
+    with caplog.at_level(logging.INFO):
+        again = train(dataset, View.CC_R, rich_recipe(), uninterrupted.folder.parent)
+    assert "finished already" in caplog.text
+    assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.folder.iterdir()}
+    assert again.info == uninterrupted.info
+
+
+def test_another_recipe_seed_or_data_is_refused_and_restart_begins_anew(dataset, tmp_path):
+    recipe = tiny_recipe(epochs=1)
+    train(dataset, View.CC_R, recipe, tmp_path)
+    with pytest.raises(
+        RunError, match=r"recipe was batch_size = 4, now batch_size = 6; take another --out, or --restart"
+    ):
+        train(dataset, View.CC_R, with_train(recipe, batch_size=6), tmp_path)
+    with pytest.raises(RunError, match="seed was 0, now 1"):
+        train(dataset, View.CC_R, recipe, tmp_path, TrainOptions(seed=1))
+    fewer = frozenset(dataset.table["subject_id"][:8])
+    with pytest.raises(RunError, match="other images, labels or splits"):
+        train(dataset, View.CC_R, recipe, tmp_path, TrainOptions(train_subjects=fewer))
+    result = train(dataset, View.CC_R, recipe, tmp_path, TrainOptions(seed=1, restart=True))
+    assert result.info["seed"] == 1
+    assert {path.name for path in result.folder.iterdir()} == FILES
+
+
+def test_subjects_given_take_the_place_of_the_splits(dataset, tmp_path):
+    subjects = sorted(dataset.table["subject_id"])
+    options = TrainOptions(train_subjects=frozenset(subjects[:8]), val_subjects=frozenset(subjects[8:]))
+    result = train(dataset, View.CC_R, tiny_recipe(epochs=1), tmp_path, options)
+    assert [sum(part.values()) for part in result.info["images"].values()] == [8, 8]
+    both = dataclasses.replace(options, val_subjects=frozenset(subjects[7:]))
+    with pytest.raises(DatasetError, match=r"subject 's007' .* both in training and in validation"):
+        train(dataset, View.CC_R, tiny_recipe(epochs=1), tmp_path, both)
+
+
+def test_diverging_keeps_the_last_good_state(dataset, tmp_path):
+    recipe = tiny_recipe(epochs=3, stages=(StageRecipe(1e-3, 1), StageRecipe(1e30)))
+    with pytest.raises(
+        TrainingError, match=r"epoch 2, batch \d at learning rate 1e\+30; the state after epoch 1 is kept"
+    ):
+        train(dataset, View.CC_R, recipe, tmp_path)
+    folder = tmp_path / "CC_R"
+    assert all(t.isfinite().all() for t in load_file(folder / "state.safetensors").values())
+    info = json.loads((folder / "run.json").read_text())
+    assert info["status"] == "unfinished" and "learning rate" in info["stopped_by"]
+
+
+def test_training_without_validation_needs_a_recipe_that_can(dataset, tmp_path):
+    options = TrainOptions(train_subjects=frozenset(dataset.table["subject_id"]))
+    with pytest.raises(RecipeError, match=r"train\.keep = 'best-accuracy' needs validation images and CC_R has none"):
+        train(dataset, View.CC_R, tiny_recipe(keep="best-accuracy"), tmp_path, options)
+    result = train(dataset, View.CC_R, tiny_recipe(epochs=1), tmp_path, options)
+    assert np.isnan(np.loadtxt(result.folder / "loss_val.txt"))
+    assert result.info["val_accuracy"] is None
+
+
+def test_a_view_without_images_and_a_single_class_are_refused(dataset, tmp_path):
+    with pytest.raises(
+        DatasetError, match=r"manifest\.csv: no training image of MLO_L with a density label \(0 images"
+    ):
+        train(dataset, View.MLO_L, tiny_recipe(), tmp_path)
+    alike = frozenset(dataset.table["subject_id"][::4])
+    with pytest.raises(DatasetError, match="all training images of CC_R are A"):
+        train(dataset, View.CC_R, tiny_recipe(), tmp_path, TrainOptions(train_subjects=alike))
+    assert not (tmp_path / "CC_R").exists()
+
+
+def test_what_limits_a_training_is_said(tmp_path, caplog):
+    dataset = tiny_dataset(tmp_path / "data", labels={0: "", 3: "C", 7: "C", 11: "C"})
+    recipe = dataclasses.replace(tiny_recipe(epochs=1), recommended_images=1000)
+    train(dataset, View.CC_R, recipe, tmp_path / "runs")
+    assert "1 images without a density label left out" in caplog.text
+    assert "no training image of class D" in caplog.text
+    assert "11 training images; the recipe's source recommends 1000 or more" in caplog.text
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    dataset = tiny_dataset(tmp_path / "data")
+    (dataset.root / "images" / "002.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DatasetError, match=r"002\.png: damaged"):
+        train(dataset, View.CC_R, tiny_recipe(), tmp_path / "runs")
+
+
+def test_brightness_that_tells_the_class_is_learned(dataset, tmp_path):
+    recipe = tiny_recipe("test_resnet", epochs=12, batch_size=12, optimizer="adamw", stages=(StageRecipe(2e-3),))
+    result = train(dataset, View.CC_R, recipe, tmp_path)
+    assert result.history["train_loss"].iloc[-1] < result.history["train_loss"].iloc[0] / 2
