@@ -1,2 +1,132 @@
-"""Classification of mammograms: one network a projection, fused by subject."""
+"""Classification of mammograms: one network a projection, fused by subject. Not a medical device; for research.
+
+The whole surface for notebooks and scripts::
+
+    from ensemble_mammo import View, load_recipe, predict, prepare, report, train, truth_from_dataset
+
+    dataset = prepare("dicom", Path("exams"), Path("dataset"), PrepareOptions(ArchiveOptions(labels=...)))
+    for view in View:
+        train(dataset, view, load_recipe("finetune", view), Path("runs"))
+    scores = predict(dataset, Path("runs"), options=PredictOptions(split="test"))
+    figures = report(scores.levels()[:4], truth_from_dataset(dataset, scores.task))
+
+Work on files runs in worker processes that import the calling script again: in a script (not in a notebook),
+keep these calls under `if __name__ == "__main__":`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0.dev0"
+
+# Threads of torch's OpenMP that wait by spinning take the cores from whoever else works on them: on two busy cores
+# a step took 300 times as long. It must be said before torch is loaded; a setting of the user's own stands.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+if TYPE_CHECKING:
+    from ensemble_mammo.archives.options import ArchiveOptions
+    from ensemble_mammo.errors import EnsembleMammoError
+    from ensemble_mammo.imaging.phantom import write_phantom_exams
+    from ensemble_mammo.imaging.prepared import prepare_file, prepare_pixels
+    from ensemble_mammo.imaging.read import Limits, read_mammogram
+    from ensemble_mammo.learning.cam import activation_map
+    from ensemble_mammo.learning.checkpoint import load_run, runs_in
+    from ensemble_mammo.learning.scores import scores_of
+    from ensemble_mammo.merit.figures import figures_of
+    from ensemble_mammo.merit.fusion import Fusion, fuse
+    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.records.manifest import Dataset, read_dataset
+    from ensemble_mammo.records.predictions import Predictions, read_predictions
+    from ensemble_mammo.records.preparation import Preparation
+    from ensemble_mammo.records.recipe import Recipe, load_recipe
+    from ensemble_mammo.records.subject import View
+    from ensemble_mammo.records.task import task_named
+    from ensemble_mammo.stages.explain import ExplainOptions, explain
+    from ensemble_mammo.stages.predict import PredictOptions, predict
+    from ensemble_mammo.stages.prepare import PrepareOptions, prepare
+    from ensemble_mammo.stages.report import ReportOptions, report
+    from ensemble_mammo.stages.train import TrainOptions, train
+    from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
+
+_HOME = {
+    "archives.options": ["ArchiveOptions"],
+    "errors": ["EnsembleMammoError"],
+    "imaging.phantom": ["write_phantom_exams"],
+    "imaging.prepared": ["prepare_file", "prepare_pixels"],
+    "imaging.read": ["Limits", "read_mammogram"],
+    "learning.cam": ["activation_map"],
+    "learning.checkpoint": ["load_run", "runs_in"],
+    "learning.scores": ["scores_of"],
+    "merit.figures": ["figures_of"],
+    "merit.fusion": ["Fusion", "fuse"],
+    "merit.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset"],
+    "records.manifest": ["Dataset", "read_dataset"],
+    "records.predictions": ["Predictions", "read_predictions"],
+    "records.preparation": ["Preparation"],
+    "records.recipe": ["Recipe", "load_recipe"],
+    "records.subject": ["View"],
+    "records.task": ["task_named"],
+    "stages.explain": ["ExplainOptions", "explain"],
+    "stages.predict": ["PredictOptions", "predict"],
+    "stages.prepare": ["PrepareOptions", "prepare"],
+    "stages.report": ["ReportOptions", "report"],
+    "stages.train": ["TrainOptions", "train"],
+    "workflows.crossval": ["CrossvalOptions", "crossval"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - sorted without regard to case
+    "activation_map",
+    "ArchiveOptions",
+    "crossval",
+    "CrossvalOptions",
+    "Dataset",
+    "EnsembleMammoError",
+    "explain",
+    "ExplainOptions",
+    "figures_of",
+    "fuse",
+    "Fusion",
+    "Limits",
+    "load_recipe",
+    "load_run",
+    "predict",
+    "Predictions",
+    "PredictOptions",
+    "Preparation",
+    "prepare",
+    "prepare_file",
+    "prepare_pixels",
+    "PrepareOptions",
+    "read_dataset",
+    "read_mammogram",
+    "read_predictions",
+    "Recipe",
+    "report",
+    "ReportOptions",
+    "runs_in",
+    "scores_of",
+    "task_named",
+    "train",
+    "TrainOptions",
+    "truth_from_counts",
+    "truth_from_csv",
+    "truth_from_dataset",
+    "View",
+    "write_phantom_exams",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the surface when it is first asked for: `import ensemble_mammo` stays quick."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The surface."""
+    return [*__all__, "__version__"]

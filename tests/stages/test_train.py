@@ -272,3 +272,22 @@ def test_brightness_that_tells_the_class_is_learned(dataset, tmp_path):
     recipe = tiny_recipe("test_resnet", epochs=12, batch_size=12, optimizer="adamw", stages=(StageRecipe(2e-3),))
     result = train(dataset, View.CC_R, recipe, tmp_path)
     assert result.history["train_loss"].iloc[-1] < result.history["train_loss"].iloc[0] / 2
+
+
+def test_an_unfinished_run_is_left_alone_where_resuming_is_not_wanted(dataset, tmp_path):
+    def interrupt(advance):
+        if advance.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, View.CC_R, tiny_recipe(), tmp_path, TrainOptions(progress=interrupt))
+    with pytest.raises(RunError, match="unfinished run; let it be resumed"):
+        train(dataset, View.CC_R, tiny_recipe(), tmp_path, TrainOptions(resume=False))
+
+
+def test_threads_sleep_where_they_wait_so_that_busy_machines_stay_quick():
+    code = "import os, ensemble_mammo.stages.train; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment["PYTHONPATH"] = str(Path(ensemble_mammo.__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["PASSIVE"]
