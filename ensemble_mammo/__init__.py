@@ -9,9 +9,6 @@ The whole surface for notebooks and scripts::
         train(dataset, view, load_recipe("finetune", view), Path("runs"))
     scores = predict(dataset, Path("runs"), options=PredictOptions(split="test"))
     figures = report(scores.levels()[:4], truth_from_dataset(dataset, scores.task))
-
-Work on files runs in worker processes that import the calling script again: in a script (not in a notebook),
-keep these calls under `if __name__ == "__main__":`.
 """
 
 from __future__ import annotations
@@ -41,7 +38,8 @@ if TYPE_CHECKING:
     from ensemble_mammo.records.manifest import Dataset, read_dataset
     from ensemble_mammo.records.predictions import Predictions, read_predictions
     from ensemble_mammo.records.preparation import Preparation
-    from ensemble_mammo.records.recipe import Recipe, load_recipe
+    from ensemble_mammo.records.recipe import Recipe
+    from ensemble_mammo.records.recipe_files import load_recipe
     from ensemble_mammo.records.subject import View
     from ensemble_mammo.records.task import task_named
     from ensemble_mammo.stages.explain import ExplainOptions, explain
@@ -66,7 +64,8 @@ _HOME = {
     "records.manifest": ["Dataset", "read_dataset"],
     "records.predictions": ["Predictions", "read_predictions"],
     "records.preparation": ["Preparation"],
-    "records.recipe": ["Recipe", "load_recipe"],
+    "records.recipe": ["Recipe"],
+    "records.recipe_files": ["load_recipe"],
     "records.subject": ["View"],
     "records.task": ["task_named"],
     "stages.explain": ["ExplainOptions", "explain"],

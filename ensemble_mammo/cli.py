@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.stages.report import Report
 
 Result = TypeVar("Result")
+_INTERRUPTED = 130
 NOTICE = "Not a medical device; for research."
 
 app = typer.Typer(
@@ -50,16 +51,21 @@ Weights = Annotated[
 AllViews = Annotated[bool, typer.Option("--require-all-views", help="Refuse a subject that lacks a view.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ensemble-mammo {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say warnings and errors alone.")] = False,
 ) -> None:
     """Set up what all verbs share."""
-    if version:
-        typer.echo(f"ensemble-mammo {__version__}")
-        raise typer.Exit
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ensemble_mammo").setLevel(level)
@@ -138,13 +144,13 @@ def prepare(
     from ensemble_mammo.stages.prepare import PrepareOptions
     from ensemble_mammo.stages.prepare import prepare as run
 
-    key = out.with_name(out.name + ".key")
-    archive = ArchiveOptions(
-        task, labels, label_column, subject_column, file_column, exam_column, views, keep_ids, key, workers
-    )
+    archive = _valid(
+        ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, views, keep_ids,
+        workers=workers,
+    )  # fmt: skip
     which = int(window) if window.isdigit() else window
     preparation = _valid(Preparation, voi, which, polarity, bits_used, source_aspect, crop, outside, height, width)
-    limits = Limits(max_pixels, max_bytes, seconds)
+    limits = _valid(Limits, max_pixels, max_bytes, seconds)
     shares = _shares(split)
     options = _valid(PrepareOptions, archive, preparation, limits, shares, folds, seed, workers, strict, restart)
     dataset = run(kind, path, out, options)
@@ -161,6 +167,8 @@ def _shares(text: str) -> tuple[float, float, float]:
     try:
         train, val, test = (float(part) for part in text.split(":"))
         total = train + val + test
+        if min(train, val, test) < 0 or not 0 < total < float("inf"):
+            raise ValueError(text)
         return train / total, val / total, test / total
     except (ValueError, ZeroDivisionError) as error:
         raise typer.BadParameter(f"--split {text}: expected train:val:test, such as 80:10:10") from error
@@ -184,7 +192,7 @@ def train(
 ) -> None:
     """Train one network a view (or all four), or cross-validate with --folds."""
     from ensemble_mammo.console import report_table, runs_table, training_bar
-    from ensemble_mammo.records.recipe import load_recipe
+    from ensemble_mammo.records.recipe_files import load_recipe
     from ensemble_mammo.stages.train import TrainOptions
     from ensemble_mammo.stages.train import train as run
 
@@ -206,7 +214,7 @@ def train(
         runs_table(results, json_)
 
 
-def _dataset(folder: Path, beside: Path, task: str) -> Dataset:
+def _dataset(folder: Path, beside: Path, task: str | None) -> Dataset:
     from ensemble_mammo.workflows.dataset import dataset_at
 
     return dataset_at(folder, beside, task)
@@ -234,26 +242,19 @@ def predict(
     from ensemble_mammo.stages.predict import PredictOptions
     from ensemble_mammo.stages.predict import predict as run
 
-    source = _source(subject_dir, subjects, data)
     rule = _fusion(fusion, weights, require_all_views)
+    source = _source(data, models, subject_dir, subjects)
     options = PredictOptions(split, None, subjects is not None, views, rule, device, workers=workers, task=task)
-    scores: Scores = run(_open(source, data, models), models, out, options)
+    scores: Scores = run(source, models, out, options)
     scores_table(scores, models, rule, json_)
 
 
-def _source(subject_dir: Path | None, subjects: Path | None, data: Path | None) -> Path:
-    given = [path for path in (subject_dir, subjects, data) if path is not None]
-    if len(given) > 1:
+def _source(data: Path | None, models: Path, *folders: Path | None) -> Dataset | Path:
+    """The folder as it came, or the dataset: what --data names, else ./dataset."""
+    given = [path for path in folders if path is not None]
+    if len(given) + (data is not None) > 1:
         raise typer.BadParameter("give one of --subject-dir, --subjects and --data")
-    return given[0] if given else Path("dataset")
-
-
-def _open(source: Path, data: Path | None, models: Path) -> Dataset | Path:
-    if data is None and source != Path("dataset"):
-        return source
-    from ensemble_mammo.workflows.dataset import dataset_at
-
-    return dataset_at(source, models, None)
+    return given[0] if given else _dataset(data or Path("dataset"), models, None)
 
 
 @app.command()
@@ -340,7 +341,7 @@ def explain(
     from ensemble_mammo.stages.explain import explain as run
 
     options = _valid(ExplainOptions, split, views, method, class_name, device=device, workers=workers)
-    maps = run(_open(_source(subject_dir, None, data), data, models), models, out, options)
+    maps = run(_source(data, models, subject_dir), models, out, options)
     if json_:
         typer.echo((out / "maps.json").read_text(encoding="utf-8"))
     else:
@@ -373,8 +374,9 @@ def main() -> None:
         app()
     except EnsembleMammoError as error:
         logging.getLogger(__name__).debug("where it happened", exc_info=True)
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {' '.join(line.strip() for line in str(error).splitlines())}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.echo("interrupted; the same command goes on from here", err=True)
+        raise

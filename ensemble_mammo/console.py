@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.splits import SPLITS
-from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.subject import SUBJECT, View, views_of
 from ensemble_mammo.records.task import TASKS
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) ->
 
 
 def _present(level: str, views: str) -> str:
-    if level != "subject":
-        return views
-    missing = [view.value for view in View if view.value not in views.split("+")]
-    return f"{views} (MISSING {', '.join(missing)})" if missing else "all four"
+    missing = [view.value for view in views_of(level) if view.value not in views.split("+")]
+    if missing:
+        return f"{views} (MISSING {', '.join(missing)})"
+    return "all four" if level == SUBJECT else views
 
 
 def report_table(report: Report, out: Path, as_json: bool) -> None:

@@ -41,13 +41,25 @@ class FoundImage:
     "whether two sources contradict each other"
 
 
-def find_images(
-    root: Path, views: FileKeyed | None, workers: int = 0
-) -> tuple[list[FoundImage], list[tuple[str, str]]]:
-    """Find every image below a folder and read its header, in worker processes.
+@dataclass(frozen=True)
+class FoundFiles:
+    """What lies below a folder; each file stands in one of the three."""
 
-    Returns:
-        (the images, (file, reason) of whatever is left out: other files, headers that cannot be read).
+    images: list[FoundImage]
+    "those whose header was read"
+    others: list[tuple[str, str]]
+    "(file, reason) of what is no image"
+    unreadable: list[tuple[str, str]]
+    "(file, reason) of images whose header cannot be read"
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """(file, reason) of all that is no mammogram with a view: others, unreadable ones, images without a view."""
+        return self.others + self.unreadable + [(i.source, i.problem) for i in self.images if not i.view]
+
+
+def find_images(root: Path, views: FileKeyed | None, workers: int = 0) -> FoundFiles:
+    """Find every image below a folder and read its header, in worker processes.
 
     Raises:
         DatasetError: no such folder, or nothing in it.
@@ -58,15 +70,16 @@ def find_images(
     if not paths:
         raise DatasetError(f"{root}: the folder is empty; expected DICOM files or images")
     wanted = [path for path in paths if is_image_file(path)]
-    left_out = [(p.relative_to(root).as_posix(), "not an image") for p in sorted(set(paths) - set(wanted))]
-    found = []
+    others = [(p.relative_to(root).as_posix(), "not an image") for p in sorted(set(paths) - set(wanted))]
+    found: list[FoundImage] = []
+    unreadable: list[tuple[str, str]] = []
     for outcome in spread(read_facts, wanted, workers, HEADER_SECONDS):
         source = outcome.item.relative_to(root).as_posix()
         if outcome.value is None:
-            left_out.append((source, outcome.error.removeprefix(f"{outcome.item}: ")))
+            unreadable.append((source, outcome.error.removeprefix(f"{outcome.item}: ")))
         else:
             found.append(_found(outcome.item, source, outcome.value, views))
-    return found, left_out
+    return FoundFiles(found, others, unreadable)
 
 
 def _found(path: Path, source: str, facts: HeaderFacts, views: FileKeyed | None) -> FoundImage:
@@ -78,6 +91,8 @@ def _found(path: Path, source: str, facts: HeaderFacts, views: FileKeyed | None)
         conflicts.append(f"view {facts.projection} in the header, {named.projection} in the file name")
     if not stated_side and facts.side and named.side and facts.side != named.side:
         conflicts.append(f"{facts.side} breast in the header, {named.side} in the file name")
+    if facts.problem and not (stated_projection and stated_side):
+        conflicts.append(facts.problem)
     if conflicts:
         return FoundImage(path, source, facts, None, "; ".join(conflicts), True)
     if not (stated_projection or facts.projection) and facts.view_text:
@@ -103,9 +118,8 @@ def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
     """
     task = task_named(options.task)
     views = read_views(options.views) if options.views else None
-    found, left_out = find_images(root, views, options.workers)
-    usable = [image for image in found if image.view]
-    left_out += [(image.source, image.problem) for image in found if not image.view]
+    found = find_images(root, views, options.workers)
+    usable, left_out = [image for image in found.images if image.view], found.left_out
     if not usable:
         shown = "; ".join(f"{source}: {reason}" for source, reason in left_out[:3])
         raise DatasetError(f"{root}: no usable mammogram among {len(left_out)} files ({shown})")
@@ -121,7 +135,7 @@ def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
         label = joined.label(image.source, patient, study)
         labels = {task.name: label} if label else {}
         images.append(ArchiveImage(image.path, image.source, image_id, subject, exam, image.view, labels))
-    return Listing(tuple(images), tuple(left_out), tuple(joined.notes(images)))
+    return Listing(tuple(images), tuple(left_out), tuple(found.unreadable), tuple(joined.notes(images)))
 
 
 def _ids(image: FoundImage, labels: _Labels, pseudonyms: Pseudonyms) -> tuple[str, str, str, str]:
@@ -152,6 +166,9 @@ class _Labels:
         if options.labels is None:
             return
         column = options.label_column or task
+        self.joined_by = options.file_column or " and ".join(
+            filter(None, (options.subject_column, options.exam_column))
+        )
         if options.file_column:
             keyed, table = read_labels(options.labels, task_named(task), column, [options.file_column])
             self.by_file = FileKeyed({key[0]: (label,) for key, label in keyed.items()})
@@ -179,4 +196,10 @@ class _Labels:
         bare = sum(not image.labels for image in images)
         if self.path is None:
             return ["no --labels: every image is unlabelled"]
+        if bare == len(images):
+            raise DatasetError(
+                f"{self.path}: none of its rows belongs to any of the {bare} images; "
+                f"rows are joined by {self.joined_by}: name other columns with --subject-column, --file-column, "
+                "--exam-column, or leave --labels out"
+            )
         return [f"{bare} of {len(images)} images have no label in {self.path.name}"] if bare else []

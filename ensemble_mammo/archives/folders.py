@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.naming import facts_of_name
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
-from ensemble_mammo.records.task import Task, task_named
+from ensemble_mammo.records.task import TASKS, Task, task_named
 
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"validation": "val", "valid": "val", "training": "train"}
 
@@ -30,6 +35,10 @@ def list_folders(root: Path, options: ArchiveOptions) -> Listing:
         DatasetError: no view folder, an unknown or a missing class folder, or two classes for one exam.
     """
     task = task_named(options.task)
+    if options.labels or options.views:
+        raise DatasetError(
+            f"{root}: classes and views of this kind come from its folders; leave --labels and --views out"
+        )
     if not looks_like_folders(root):
         raise DatasetError(_no_view_folder(root))
     found: list[tuple[View, str, str, Path]] = []
@@ -51,7 +60,7 @@ def list_folders(root: Path, options: ArchiveOptions) -> Listing:
         raise DatasetError(f"{root}: its class folders hold no image")
     images, notes = _with_ids(root, found, task)
     _refuse_two_labels(images, task)
-    return Listing(tuple(images), tuple(left_out), tuple(notes))
+    return Listing(tuple(images), tuple(left_out), notes=tuple(notes))
 
 
 def _walk_view(
@@ -96,10 +105,13 @@ def _with_ids(root: Path, found: list[tuple[View, str, str, Path]], task: Task) 
     bare = [_without_view(path.stem) for *_, path in found]
     ambiguous = _ambiguous(found, bare)
     stems = Counter(path.stem for *_, path in found)
+    taken = Counter[str]()
     images, guessed, alone = [], 0, 0
     for (view, split, label, path), facts, stem in zip(found, names, bare, strict=True):
         if facts.view is not None and facts.view != view:
             raise DatasetError(f"{path}: its name says {facts.view}, its folder {view}; put it where it belongs")
+        if _other_class(facts.label, label, task):
+            raise DatasetError(f"{path}: its name says {facts.label}, its folder {label}; put it where it belongs")
         if facts.subject_id:
             subject = facts.subject_id
         elif stem in ambiguous:
@@ -108,6 +120,8 @@ def _with_ids(root: Path, found: list[tuple[View, str, str, Path]], task: Task) 
             subject, guessed = stem, guessed + 1
         source = path.relative_to(root).as_posix()
         image_id = path.stem if stems[path.stem] == 1 else re.sub(r"[/\\]", "-", source.rsplit(".", 1)[0])
+        taken[image_id] += 1
+        image_id += f"_{taken[image_id]}" if taken[image_id] > 1 else ""
         images.append(
             ArchiveImage(path, source, image_id, subject, facts.exam_id or "1", view, {task.name: label}, split)
         )
@@ -117,6 +131,13 @@ def _with_ids(root: Path, found: list[tuple[View, str, str, Path]], task: Task) 
     if alone:
         notes.append(f"{alone} names carry no ids and clash between classes or within a view: each is its own subject")
     return images, notes
+
+
+def _other_class(named: str | None, label: str, task: Task) -> bool:
+    try:
+        return named is not None and task.class_of(named) != label
+    except ValueError:  # the name's third word is no class of this task
+        return False
 
 
 def _without_view(stem: str) -> str:
@@ -144,3 +165,27 @@ def _refuse_two_labels(images: list[ArchiveImage], task: Task) -> None:
                 f"{image.source} is {image.labels[task.name]}, {other.source} of the same exam is "
                 f"{other.labels[task.name]}; one exam has one {task.name}"
             )
+
+
+def write_folders(dataset: Dataset) -> None:
+    """Write a dataset in this layout, `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies)."""
+    for name in dataset.task_names():
+        rows = dataset.rows(task=TASKS[name])
+        names = _tree_names(rows.to_dict("records"), name)
+        for row, file_name in zip(rows.to_dict("records"), names, strict=True):
+            target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(dataset.root / row["file"], target)
+            except OSError:
+                shutil.copyfile(dataset.root / row["file"], target)
+
+
+def _tree_names(rows: Sequence[Mapping[Any, str]], task: str) -> list[str]:
+    plain = [
+        "_".join(part.replace("_", "-") for part in (row["subject_id"], row["exam_id"], row[task])) + f"_{row['view']}"
+        for row in rows
+    ]
+    counts = Counter(plain)
+    return [f"{name if counts[name] == 1 else row['image_id']}.png" for name, row in zip(plain, rows, strict=True)]

@@ -13,8 +13,11 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.naming import NameFacts, facts_of_name
+from ensemble_mammo.records.subject import Projection
 from ensemble_mammo.records.task import TASKS
 
+_COLUMNS = {"density": "acr", "birads": "birads"}
+_PROJECTIONS = {"CC": Projection.CC, "ML": Projection.MLO, "MLO": Projection.MLO}
 _TABLES = ("index.csv", "INbreast.csv", "INBreast.csv")
 
 
@@ -25,10 +28,12 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
     (a DICOM and its PNG), the first in order of the path counts and the other is left out.
 
     Raises:
-        DatasetError: no table, no image, or a table that contradicts a name.
+        DatasetError: a task without labels here, no table, no image, or a table that contradicts a name.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
+    if options.task not in _COLUMNS:
+        raise DatasetError(f"{root}: INbreast has labels of {', '.join(_COLUMNS)}, none of {options.task}; give --task")
     table = options.labels or next((root / name for name in _TABLES if (root / name).is_file()), None)
     if table is None:
         raise DatasetError(f"{root}: neither {' nor '.join(_TABLES[:2])} there; give the table with --labels")
@@ -44,14 +49,16 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
         elif facts.image_id in images:
             left_out.append((source, f"the same image as {images[facts.image_id or ''].source}"))
         else:
-            problems += _contradictions(source, facts, row)
-            images[facts.image_id or ""] = _image(path, source, facts, row)
+            wrong = _contradictions(source, facts, row)
+            labels, unknown = _labels(facts, row)
+            problems += wrong + unknown
+            images[facts.image_id or ""] = _image(path, source, facts, row, labels)
     refuse(table, problems)
     if not images:
         raise DatasetError(f"{root}: no image named like 20587054_b6a4f750c6df4f90_MG_R_CC_ANON below it")
     missing = sorted(set(rows) - set(images))
     notes = [f"{len(missing)} images of {table.name} have no file here"] if missing else []
-    return Listing(tuple(images.values()), tuple(left_out), tuple(notes))
+    return Listing(tuple(images.values()), tuple(left_out), notes=tuple(notes))
 
 
 def _named_images(root: Path) -> Iterator[tuple[Path, NameFacts]]:
@@ -62,8 +69,8 @@ def _named_images(root: Path) -> Iterator[tuple[Path, NameFacts]]:
 
 
 def _read_rows(path: Path) -> dict[str, dict[str, str]]:
-    first = path.read_text(encoding="utf-8-sig").partition("\n")[0] if path.is_file() else ""
-    if ";" in first:
+    first = path.read_bytes().partition(b"\n")[0] if path.is_file() else b""
+    if b";" in first:
         table = read_table(path, ["File Name", "Laterality", "View", "ACR", "Bi-Rads", "Acquisition date"], ";")
         names = {"File Name": "image_id", "Laterality": "laterality", "View": "view", "ACR": "acr"}
         table = table.rename(columns=names | {"Bi-Rads": "birads", "Acquisition date": "date"})
@@ -81,15 +88,27 @@ def _texts(row: pd.Series) -> dict[str, str]:
 
 def _contradictions(source: str, facts: NameFacts, row: dict[str, str]) -> list[str]:
     assert facts.side is not None
+    wrong = []
     if row["laterality"].upper() != facts.side.letter:
-        return [f"image {facts.image_id}: laterality {row['laterality']}, but the file's name says {source}"]
-    return []
+        wrong.append(f"image {facts.image_id}: laterality {row['laterality']}, but the file's name says {source}")
+    if _PROJECTIONS.get(row["view"].upper(), facts.projection) != facts.projection:
+        wrong.append(f"image {facts.image_id}: view {row['view']}, but the file's name says {source}")
+    return wrong
 
 
-def _image(path: Path, source: str, facts: NameFacts, row: dict[str, str]) -> ArchiveImage:
-    assert facts.image_id and facts.subject_id and facts.view
-    labels = {}
-    for task, text in (("density", row["acr"]), ("birads", row["birads"])):
-        if (text and text != "3") or (text == "3" and task == "density"):
+def _labels(facts: NameFacts, row: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    labels, problems = {}, []
+    for task, column in _COLUMNS.items():
+        text = row[column]
+        if not text or (text == "3" and task == "birads"):
+            continue
+        try:
             labels[task] = TASKS[task].class_of(text)
+        except ValueError as error:
+            problems.append(f"image {facts.image_id}: {error}")
+    return labels, problems
+
+
+def _image(path: Path, source: str, facts: NameFacts, row: dict[str, str], labels: dict[str, str]) -> ArchiveImage:
+    assert facts.image_id and facts.subject_id and facts.view
     return ArchiveImage(path, source, facts.image_id, facts.subject_id, row["date"] or "1", facts.view, labels)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_mammo.records.task import task_named
+
 
 @dataclass(frozen=True)
 class ArchiveOptions:
@@ -27,6 +29,10 @@ class ArchiveOptions:
     keep_ids: bool = False
     "PatientIDs stay as they are (public data); otherwise they become keyed pseudonyms"
     key: Path | None = None
-    "file with the key of the pseudonyms; made if missing"
+    "file with the key of the pseudonyms, made if missing; None: `<dataset>.key` beside the dataset"
     workers: int = 0
     "processes that read headers; 0: one a core"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown task."""
+        task_named(self.task)

@@ -13,6 +13,8 @@ from ensemble_mammo.records.files import write_text
 _LETTERS = 12
 """Hexadecimal digits kept: two of a million patients share a pseudonym once in some 560 archives."""
 
+_KEY_BYTES = 32
+
 
 class Pseudonyms:
     """HMAC-SHA256 under a key that lies beside the dataset, never in it."""
@@ -38,11 +40,14 @@ class Pseudonyms:
 
     def _read_key(self) -> bytes:
         if self._path is None:
-            return secrets.token_bytes(32)
+            return secrets.token_bytes(_KEY_BYTES)
         if not self._path.exists():
-            write_text(self._path, secrets.token_hex(32) + "\n")
+            write_text(self._path, secrets.token_hex(_KEY_BYTES) + "\n")
             self._path.chmod(0o600)
         try:
-            return bytes.fromhex(self._path.read_text(encoding="utf-8").strip())
-        except ValueError as error:
+            key = bytes.fromhex(self._path.read_text(encoding="utf-8").strip())
+        except (ValueError, OSError) as error:
             raise DatasetError(f"{self._path}: not a key: expected 64 hexadecimal digits") from error
+        if len(key) != _KEY_BYTES:
+            raise DatasetError(f"{self._path}: not a key: {2 * len(key)} hexadecimal digits, expected 64")
+        return key

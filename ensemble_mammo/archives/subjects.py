@@ -25,20 +25,6 @@ class SubjectImage:
     "the projection"
 
 
-def subject_folders(root: Path) -> list[Path]:
-    """The subject folders in a folder.
-
-    Raises:
-        DatasetError: there is none.
-    """
-    if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise DatasetError(f"{root}: no subject folder in it; for one subject's own folder use --subject-dir")
-    return folders
-
-
 def subject_images(folder: Path, views: FileKeyed | None, workers: int = 0) -> tuple[list[SubjectImage], list[str]]:
     """The mammograms of one subject's folder, and notes on what was left out.
 
@@ -46,14 +32,58 @@ def subject_images(folder: Path, views: FileKeyed | None, workers: int = 0) -> t
         DatasetError: no usable mammogram; files of two patients or two studies; a header that contradicts
             the file's name in side or view.
     """
-    found, left_out = find_images(folder, views, workers)
+    found = find_images(folder, views, workers)
+    return _images(folder, folder.resolve().name, found.images, found.left_out)
+
+
+def all_subject_images(root: Path, views: FileKeyed | None, workers: int = 0) -> tuple[list[SubjectImage], list[str]]:
+    """The mammograms of every subject folder in a folder, headers read by one set of workers; and notes.
+
+    A subject whose folder `subject_images` would refuse is left out with a note, and the others go on.
+
+    Raises:
+        DatasetError: no subject folder there, or none that is usable.
+    """
+    found = find_images(root, views, workers)
+    names = {Path(name).parts[0] for name in [i.source for i in found.images] + [s for s, _ in found.left_out]}
+    names = {name for name in names if (root / name).is_dir()}
+    if not names:
+        raise DatasetError(f"{root}: no subject folder in it; for one subject's own folder use --subject-dir")
+    own: dict[str, list[FoundImage]] = {name: [] for name in sorted(names)}
+    other: dict[str, list[tuple[str, str]]] = {name: [] for name in own}
+    notes = []
+    for image in found.images:
+        if (first := Path(image.source).parts[0]) in own:
+            own[first].append(image)
+        else:
+            notes.append(f"left out {image.source}: in no subject's folder")
+    for source, reason in found.left_out:
+        first, *rest = Path(source).parts
+        if first in other:
+            other[first].append(("/".join(rest), reason))
+    images: list[SubjectImage] = []
+    refused: list[str] = []
+    for name, files in own.items():
+        try:
+            usable, said = _images(root / name, name, files, other[name])
+        except DatasetError as error:
+            refused.append(f"left out {error}")
+            continue
+        images += usable
+        notes += said
+    if not images:
+        raise DatasetError(f"{root}: none of the {len(own)} subject folders is usable; first: {refused[0]}")
+    return images, notes + refused
+
+
+def _images(
+    folder: Path, name: str, found: list[FoundImage], left_out: list[tuple[str, str]]
+) -> tuple[list[SubjectImage], list[str]]:
     _refuse_two(folder, found, "patients", [image.facts.patient_id for image in found])
     _refuse_two(folder, found, "studies", [image.facts.study_uid for image in found])
     conflicts = [f"{image.source}: {image.problem}" for image in found if image.conflict]
     if conflicts:
         raise DatasetError(f"{folder}: {'; '.join(conflicts)}; say which is right in a CSV (file, view) with --views")
-    left_out += [(image.source, image.problem) for image in found if not image.view]
-    name = folder.resolve().name
     images = [SubjectImage(i.path, i.source, (name, "1"), i.view) for i in found if i.view]
     if not images:
         shown = "; ".join(f"{source}: {reason}" for source, reason in left_out[:3])

@@ -77,7 +77,7 @@ def read_views(path: Path) -> FileKeyed:
     values: dict[str, tuple[str, ...]] = {}
     problems = []
     known: dict[tuple[str, str], tuple[str, ...]] = {}
-    for line, (file, view, side) in enumerate(zip(table[name], table["view"], sides, strict=True), start=2):
+    for line, (file, view, side) in enumerate(zip(table[name].str.strip(), table["view"], sides, strict=True), start=2):
         if (view, side) not in known:
             facts = facts_of_name(f"{view} {side}".strip().replace(".", " "))
             known[view, side] = (facts.projection or "", facts.side or "")
@@ -110,6 +110,8 @@ def read_labels(
         DatasetError: unknown labels, or two labels for one key, with their lines.
     """
     table = read_table(path, [*keys, label_column])
+    for name in keys:
+        table[name] = table[name].str.strip()
     labels: dict[tuple[str, ...], str] = {}
     problems = []
     parsed = _parsed(task.class_of)

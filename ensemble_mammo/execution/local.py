@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -101,16 +104,20 @@ class _Worker:
 
     def give(self, place: int, item: Any) -> None:
         allowed = self.seconds
+        if self.process is not None and not self.process.is_alive():
+            self.stop()
         if self.process is None:
             allowed += _START_SECONDS
             context = multiprocessing.get_context("spawn")
             self.pipe, theirs = context.Pipe()
             self.process = context.Process(target=_serve, args=(self.function, theirs), daemon=True)
-            self.process.start()
+            with _main_left_alone(self.function):
+                self.process.start()
             theirs.close()
         self.place = place
         self.deadline = time.monotonic() + allowed
-        self.pipe.send(item)
+        with suppress(BrokenPipeError):  # it died just now: `answer` finds that out
+            self.pipe.send(item)
 
     def answer(self) -> tuple[int, Any, str]:
         place, self.place = self.place, -1
@@ -140,6 +147,27 @@ class _Worker:
             self.process.kill()
             self.process.join()
         self.process = None
+
+
+@contextmanager
+def _main_left_alone(function: Callable[[Any], Any]) -> Iterator[None]:
+    """Keep a new process from running the caller's script again: a script needs no `if __name__ == "__main__"`.
+
+    Python does so to find what the script defines; a function of an importable module needs it not.
+    """
+    main: Any = sys.modules["__main__"]
+    inner = function.func if isinstance(function, partial) else function
+    if inner.__module__ == "__main__":
+        yield
+        return
+    hidden = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    try:
+        for name in hidden:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:

@@ -22,7 +22,8 @@ from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text, written_beside
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.recipe import Recipe, recipe_from_toml, recipe_to_toml
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS, Task
 

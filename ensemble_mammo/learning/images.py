@@ -106,8 +106,11 @@ class ViewImages(Dataset[Tensor]):
     """
 
     def __init__(self, root: Path, rows: pd.DataFrame, recipe: InputRecipe, cache_gb: float = 0.0) -> None:
-        """Take the rows (columns file, image_id) of a dataset's folder; nothing is read yet."""
+        """Take the rows of a dataset's folder (columns file, image_id, and mirrored: True for images to be turned
+        left to right); nothing is read yet.
+        """
         self.files = [root / name for name in rows["file"]]
+        self.mirrored = rows["mirrored"].tolist() if "mirrored" in rows else [False] * len(rows)
         self.image_ids = [str(name) for name in rows["image_id"]]
         self.recipe = recipe
         bytes_each = recipe.height * recipe.width * 4
@@ -124,7 +127,8 @@ class ViewImages(Dataset[Tensor]):
         """
         kept = self._kept[index] if index < len(self._kept) else None
         if kept is None:
-            kept = fit(read_png16(self.files[index]), self.recipe)[0]
+            pixels = read_png16(self.files[index])
+            kept = fit(np.ascontiguousarray(pixels[:, ::-1]) if self.mirrored[index] else pixels, self.recipe)[0]
             if index < len(self._kept):
                 self._kept[index] = kept
         return kept

@@ -35,7 +35,7 @@ from ensemble_mammo.learning.checkpoint import (
 from ensemble_mammo.learning.loop import HISTORY, Setting, State, begin_epoch
 from ensemble_mammo.learning.schedule import schedule
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.recipe import recipe_from_toml, recipe_to_toml
+from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 
 STATE = "state.safetensors"
 HISTORY_TABLE = "history.csv"

@@ -39,5 +39,7 @@ class Listing:
     "what will be prepared"
     left_out: tuple[tuple[str, str], ...] = ()
     "(file relative to the archive, why it is left out)"
+    unreadable: tuple[tuple[str, str], ...] = ()
+    "those among them that are images whose header cannot be read"
     notes: tuple[str, ...] = ()
     "decisions that the user should know of"

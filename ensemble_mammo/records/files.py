@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ensemble_mammo.errors import OutputError
+from ensemble_mammo.errors import EnsembleMammoError, OutputError
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, else remove it.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +29,10 @@ def written_beside(path: Path) -> Iterator[Path]:
         yield beside
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
+    except OSError as error:
+        if isinstance(error, EnsembleMammoError):
+            raise
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
 

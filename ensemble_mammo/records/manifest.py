@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.records.fields import FieldProblems, from_mapping
+from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS
@@ -117,6 +117,20 @@ class Dataset:
                 f"prepare the dataset with --task {task.name}"
             )
 
+    def require_preparation(self, trained_on: Preparation, view: View) -> None:
+        """Refuse a dataset whose images were prepared otherwise than those that a network learnt from.
+
+        Raises:
+            DatasetError: the two differ; the text names each field that does.
+        """
+        own, theirs = to_mapping(self.preparation), to_mapping(trained_on)
+        differing = [f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if own[name] != theirs[name]]
+        if differing:
+            raise DatasetError(
+                f"{self.root}: prepared otherwise than the images the run of {view} was trained on "
+                f"({'; '.join(differing)}); prepare it again with the options of the training data"
+            )
+
     def subject_labels(self, task: Task) -> dict[str, str]:
         """subject_id -> label, the highest class where exams differ, empty where there is none."""
         if task.name not in self.table.columns:
@@ -145,8 +159,8 @@ def read_dataset(root: Path) -> Dataset:
             f"{root}: no {MANIFEST} there; make a dataset with `ensemble-mammo prepare KIND PATH --out {root}`"
         )
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise DatasetError(f"{path}: not a table: {error}") from error
     check_table(table, str(path))
     for column in COLUMNS:
@@ -174,6 +188,8 @@ def read_description(root: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: missing; prepare the dataset again") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: not JSON: {error}") from error
+    if not isinstance(description, dict):
+        raise DatasetError(f"{path}: holds {type(description).__name__}, expected a JSON object")
     return description
 
 

@@ -13,6 +13,7 @@ _PROJECTIONS = {"CC": Projection.CC, "MLO": Projection.MLO}
 _JOINED = {f"{a}{b}": (a, b) for a in ("R", "L") for b in ("CC", "MLO")} | {
     f"{b}{a}": (a, b) for a in ("R", "L") for b in ("CC", "MLO")
 }
+_VIEW_WORDS = {*_SIDES, *_PROJECTIONS, *_JOINED}
 _INBREAST = re.compile(r"^(?P<image>\d+)_(?P<subject>[0-9a-z]+)_MG_(?P<side>[LR])_(?P<view>CC|ML)_ANON$", re.I)
 _INFN = re.compile(
     r"^(?P<subject>[^_]+)_(?P<exam>[^_]+)_(?P<label>[A-Za-z0-9]+)_(?P<projection>CC|MLO)_(?P<side>[LR])$"
@@ -53,7 +54,7 @@ def facts_of_name(name: str | Path) -> NameFacts:
     if match := _INBREAST.match(stem):
         projection = Projection.CC if match["view"].upper() == "CC" else Projection.MLO
         return NameFacts(projection, _SIDES[match["side"].upper()], match["subject"], image_id=match["image"])
-    if match := _INFN.match(stem):
+    if (match := _INFN.match(stem)) and match["label"].upper() not in _VIEW_WORDS:
         return NameFacts(
             Projection(match["projection"]),
             _SIDES[match["side"]],

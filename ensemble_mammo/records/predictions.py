@@ -218,12 +218,17 @@ def _read_plain(path: Path, text: str, level: str, classes: tuple[str, ...]) -> 
 
 
 def _read_ids(path: Path) -> list[tuple[str, str]]:
-    header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))) or [[]]
+    try:
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        header = next(reader, [])
+        lines = [(reader.line_num, row) for row in reader if row]
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise PredictionError(f"{path}: cannot be read as text: {error}") from error
     if header != ["subject_id", "exam_id"]:
-        raise PredictionError(f"{path} line 1: found {','.join(header)}, expected subject_id,exam_id")
-    _refuse(path, [f"line {n}: {len(row)} values, expected 2" for n, row in enumerate(rows, 2) if len(row) != 2])
-    keys = [(row[0].strip(), row[1].strip() or "1") for row in rows]
-    _refuse(path, _id_problems(keys, range(2, len(keys) + 2)))
+        raise PredictionError(f"{path} line 1: found {','.join(header) or 'nothing'}, expected subject_id,exam_id")
+    _refuse(path, [f"line {n}: {len(row)} values, expected 2" for n, row in lines if len(row) != 2])
+    keys = [(row[0].strip(), row[1].strip() or "1") for _, row in lines]
+    _refuse(path, _id_problems(keys, [n for n, _ in lines]))
     return keys
 
 

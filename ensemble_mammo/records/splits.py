@@ -25,7 +25,7 @@ def deal(labels: Mapping[str, str], shares: Sequence[float], seed: int) -> dict[
         ValueError: shares that are negative or do not add up to 1.
     """
     wanted = np.asarray(shares, dtype=float)
-    if (wanted < 0).any() or abs(wanted.sum() - 1) > 1e-6:
+    if (wanted < 0).any() or not abs(wanted.sum() - 1) <= 1e-6:
         raise ValueError(f"shares {', '.join(f'{s:g}' for s in shares)} do not add up to 1")
     order = _shuffled_by_class(labels, np.random.default_rng(seed))
     counts = np.zeros(len(wanted))

@@ -43,6 +43,11 @@ class View(StrEnum):
         return Side.RIGHT if self.value.endswith("R") else Side.LEFT
 
     @property
+    def mirrored(self) -> View:
+        """The same projection of the other breast."""
+        return View.of(self.projection, Side.LEFT if self.side == Side.RIGHT else Side.RIGHT)
+
+    @property
     def suffix(self) -> str:
         """The ending of the plain prediction files: `ccr` of `predictions_ccr.txt`."""
         return self.value.replace("_", "").lower()

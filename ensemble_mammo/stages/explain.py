@@ -156,6 +156,8 @@ def _images(
     source: Dataset | Path, runs: dict[View, LoadedRun], options: ExplainOptions
 ) -> tuple[Iterator[_Subject], int]:
     if isinstance(source, Dataset):
+        for view, run in runs.items():
+            source.require_preparation(run.preparation, view)
         rows = source.rows(split=options.split or None)
         rows = rows[rows["view"].isin(list(runs))]
         if rows.empty:
@@ -165,6 +167,8 @@ def _images(
     for note in notes:
         _log.warning("%s", note)
     jobs = [(image, runs[image.view].preparation, options.limits) for image in found if image.view in runs]
+    if not jobs:
+        raise RunError(f"{source}: has {', '.join(sorted({i.view for i in found}))}, the runs are of {', '.join(runs)}")
     return _from_files(jobs, options), len(jobs)
 
 

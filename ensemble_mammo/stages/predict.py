@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 import ensemble_mammo
-from ensemble_mammo.archives.subjects import SubjectImage, subject_folders, subject_images
+from ensemble_mammo.archives.subjects import SubjectImage, all_subject_images, subject_images
 from ensemble_mammo.archives.tables import read_views
-from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.errors import DatasetError, PredictionError, RunError
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.prepared import prepare_file
@@ -27,7 +27,6 @@ from ensemble_mammo.learning.checkpoint import LoadedRun, load_run, runs_in
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
-from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
@@ -116,7 +115,8 @@ def predict(
     runs = load_runs(models, options.task, device)
     notes: list[str] = []
     if isinstance(source, Dataset):
-        _refuse_other_preparation(source, runs)
+        for view, (run, *_) in runs.items():
+            source.require_preparation(run.preparation, view)
         _refuse_seen(source, models, options)
         stream, total = _from_dataset(source, runs, options)
     else:
@@ -130,6 +130,7 @@ def predict(
         raise DatasetError(
             f"{_name(source)}: no image of a view that the runs in {models} know; " + "; ".join(notes[:3])
         )
+    notes += _absent(views, source, options.fusion)
     fused = fuse(list(views.values()), first.task, options.fusion)
     notes += [*_repeated(views), *fused.notes]
     result = Scores(first.task, views, fused, tuple(notes))
@@ -160,27 +161,20 @@ def load_runs(models: Path, task: str, device: torch.device) -> dict[View, list[
     return runs
 
 
-def _refuse_other_preparation(dataset: Dataset, runs: Mapping[View, list[LoadedRun]]) -> None:
-    own = to_mapping(dataset.preparation)
-    for view, (run, *_) in runs.items():
-        theirs = to_mapping(run.preparation)
-        differing = [f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if own[name] != theirs[name]]
-        if differing:
-            raise DatasetError(
-                f"{dataset.root}: prepared otherwise than the images the run of {view} was trained on "
-                f"({'; '.join(differing)}); prepare it again with the options of the training data"
-            )
-
-
 def _refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
     """Networks of a cross-validation over this very dataset have seen, among them, every subject of it."""
-    path = models / CROSSVAL
+    folder = models.resolve()
+    path = (folder.parent if folder.name.startswith("fold-") else folder) / CROSSVAL
     if options.subjects is not None or not path.is_file():
         return
-    if json.loads(path.read_text(encoding="utf-8")).get("data_fingerprint") == dataset.fingerprint():
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    if mark.get("data_fingerprint") == dataset.fingerprint():
         raise RunError(
-            f"{dataset.root}: every subject here was in the training of some fold of {models}; "
-            f"the out-of-fold predictions stand in {models / 'predictions'}"
+            f"{dataset.root}: every subject here was in the training of some fold of {path.parent}; "
+            f"the out-of-fold predictions stand in {path.parent / 'predictions'}"
         )
 
 
@@ -209,13 +203,10 @@ def _from_folders(
     root: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions, notes: list[str]
 ) -> tuple[Iterator[_Input], int]:
     views = read_views(options.views) if options.views else None
-    images: list[SubjectImage] = []
-    for folder in subject_folders(root) if options.many else [root]:
-        found, said = subject_images(folder, views, options.workers)
-        images += found
-        notes += said
+    images, said = (all_subject_images if options.many else subject_images)(root, views, options.workers)
+    notes += said
     known = [image for image in images if image.view in runs]
-    notes += [f"{image.source}: no network for {image.view} in the runs" for image in images if image.view not in runs]
+    notes += [f"{i.key[0]}/{i.source}: no network for {i.view} in the runs" for i in images if i.view not in runs]
     jobs = [(image, runs[image.view][0].preparation, options.limits) for image in known]
 
     def stream() -> Iterator[_Input]:
@@ -254,6 +245,21 @@ def _score(
     for view in list(waiting):
         run_batch(view)
     return keys, scores
+
+
+def _absent(views: Mapping[View, Predictions], source: Dataset | Path, fusion: Fusion) -> list[str]:
+    """A note on views that no exam has; fusion itself sees only gaps in those that are there.
+
+    Raises:
+        PredictionError: all views are required.
+    """
+    absent = [view.value for view in View if view not in views]
+    if absent and fusion.require_all_views:
+        raise PredictionError(
+            f"{_name(source)}: no scores of {', '.join(absent)}; add the images (and networks), or leave "
+            "--require-all-views out to fuse the views present"
+        )
+    return [f"no scores of {', '.join(absent)}: the views present were fused"] if absent else []
 
 
 def _repeated(views: Mapping[View, Predictions]) -> list[str]:

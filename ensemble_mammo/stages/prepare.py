@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import platform
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ensemble_mammo
 from ensemble_mammo.archives import KINDS
+from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, read_dataset, write_dataset
 from ensemble_mammo.records.png16 import write_png16
 from ensemble_mammo.records.preparation import Preparation
@@ -73,7 +73,7 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         """Refuse shares and folds that make no division."""
-        if any(share < 0 for share in self.split) or abs(sum(self.split) - 1) > 1e-6:
+        if any(share < 0 for share in self.split) or not abs(sum(self.split) - 1) <= 1e-6:
             raise ValueError(f"split {':'.join(f'{s:g}' for s in self.split)} does not add up to 1")
         if self.folds == 1 or self.folds < 0:
             raise ValueError(f"folds is {self.folds}, expected 0 or at least 2")
@@ -98,55 +98,103 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     options = options or PrepareOptions()
     if kind not in KINDS:
         raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}")
-    _refuse_target(path, out, options.restart)
-    listing = KINDS[kind](path, options.archive)
+    _refuse_target(path, out, options)
+    listing = KINDS[kind](path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
     for note in listing.notes:
         _log.info("%s", note)
-    journal = _Journal(out, options)
-    rows: list[ImageRow] = []
-    kept: list[ArchiveImage] = []
+    _refuse_torn(listing.images)
+    if options.strict and listing.unreadable:
+        _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
+    _clear(out, options.restart)
+    head = {"preparation": to_mapping(options.preparation), "version": ensemble_mammo.__version__}
+    journal = Journal(out / _JOURNAL, head)
+    prepared: dict[str, dict[str, Any]] = {}
     left_out = list(listing.left_out)
-    for image, made, error in _prepared(listing, out, options, journal):
-        if made is None:
+    with closing(journal):
+        for image, made, error in _prepared(listing, out, options, journal):
+            if made is not None:
+                prepared[image.image_id] = made
+                continue
             left_out.append((image.source, error))
             if options.strict:
-                raise DatasetError(f"{image.path}: {error} (--strict; without it the file is left out)")
-        else:
-            kept.append(image)
-            rows.append(_row(image, made))
-    if not rows:
+                _refuse_unreadable(image.path, error)
+    if not prepared:
+        journal.remove()
         raise DatasetError(f"{path}: no file could be prepared; first: {left_out[0][0]}: {left_out[0][1]}")
+    kept = [image for image in listing.images if image.image_id in prepared]
+    rows = [_row(image, prepared[image.image_id]) for image in kept]
+    notes = Counter(note for image in kept for note in prepared[image.image_id]["notes"])
     labels = {task: [image.labels.get(task, "") for image in kept] for task in _tasks(kept, options)}
     rows = _divided(rows, labels, task_named(options.archive.task), options)
-    _say_left_out(left_out)
-    write_dataset(out, rows, labels, _description(kind, options, listing, left_out, rows))
-    journal.close()
+    _say(left_out, notes)
+    description = _description(kind, path, options, rows) | {
+        "left_out": [{"source": source, "reason": reason} for source, reason in left_out],
+        "notes": list(listing.notes),
+        "image_notes": dict(notes.most_common()),
+    }
+    write_dataset(out, rows, labels, description)
+    journal.remove()
     dataset = read_dataset(out)
-    _write_folders(dataset)
+    write_folders(dataset)
     return dataset
 
 
-def _refuse_target(path: Path, out: Path, restart: bool) -> None:
-    if (out / MANIFEST).exists():
-        if not restart:
-            raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
-        for name in ("images", "folders"):
-            shutil.rmtree(out / name, ignore_errors=True)
-        (out / MANIFEST).unlink()
-    elif restart:
-        (out / _JOURNAL).unlink(missing_ok=True)
+def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
+    if (out / MANIFEST).exists() and not options.restart:
+        raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
     if out.resolve().is_relative_to(path.resolve()):
         raise OutputError(f"{out}: lies inside the archive {path}; an archive is never changed, give another --out")
+    if path.resolve().is_relative_to(out.resolve()) and path.is_dir():
+        raise OutputError(f"{out}: the archive {path} lies inside it; give another --out")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file, expected a folder; give another --out")
+    key = options.archive.key
+    if key is not None and key.resolve().is_relative_to(out.resolve()):
+        raise OutputError(f"{key}: the key of the pseudonyms never lies inside the dataset; name a file beside it")
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    folder = folder.resolve()
+    return folder.with_name(folder.name + ending)
+
+
+def _clear(out: Path, restart: bool) -> None:
+    """Take away what an earlier call made, if it is to be made anew, and files that it left half-written."""
+    if (out / _JOURNAL).exists():
+        for half in (out / "images").rglob(".*.png"):
+            half.unlink()
+    if restart and ((out / MANIFEST).exists() or (out / _JOURNAL).exists()):
+        (out / MANIFEST).unlink(missing_ok=True)
+        (out / _JOURNAL).unlink(missing_ok=True)
+        for name in ("images", "folders"):
+            shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _refuse_torn(images: Sequence[ArchiveImage]) -> None:
+    stated: dict[str, set[str]] = {}
+    for image in images:
+        stated.setdefault(image.subject_id, set()).add(image.split)
+    torn = sorted(subject for subject, splits in stated.items() if len(splits) > 1)
+    if torn:
+        splits = ", ".join(split or "none" for split in sorted(stated[torn[0]]))
+        raise DatasetError(
+            f"subject {torn[0]!r} stands in the splits {splits} of the archive ({len(torn)} such subjects): "
+            "one subject belongs to one split"
+        )
+
+
+def _refuse_unreadable(path: Path, reason: str) -> NoReturn:
+    raise DatasetError(f"{path}: {reason} (--strict; without it the file is left out)")
 
 
 def _prepared(
-    listing: Listing, out: Path, options: PrepareOptions, journal: _Journal
+    listing: Listing, out: Path, options: PrepareOptions, journal: Journal
 ) -> Iterator[tuple[ArchiveImage, dict[str, Any] | None, str]]:
     """Each image with what was made of it, those of an interrupted call first without doing them again."""
     todo = []
     for image in listing.images:
-        made = journal.done(image, out)
-        if made is None:
+        made = journal.made(_key(image))
+        if made is None or not (out / _file_of(image)).is_file():
             todo.append(image)
         else:
             yield image, made, ""
@@ -157,7 +205,7 @@ def _prepared(
     for outcome in track(outcomes, len(todo), "prepare"):
         image = outcome.item
         if outcome.value is not None:
-            journal.add(image, outcome.value)
+            journal.add(_key(image), outcome.value)
         yield image, outcome.value, outcome.error.removeprefix(f"{image.path}: ")
 
 
@@ -171,6 +219,12 @@ def _prepare_one(image: ArchiveImage, out: Path, preparation: Preparation, limit
     notes = [*file.facts.notes, *file.prepared.notes]
     made = {name: "" if facts.get(name) is None else facts[name] for name in _ROW_FACTS}
     return made | {"source_sha256": file.sha256, "notes": notes}
+
+
+def _key(image: ArchiveImage) -> str:
+    """What says that an image is the one that an earlier call prepared."""
+    state = image.path.stat()
+    return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}"
 
 
 def _file_of(image: ArchiveImage) -> str:
@@ -203,17 +257,11 @@ def _divided(
     """The rows with splits and folds: by subject, stratified by class; splits that the archive states stay."""
     place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
     subjects: dict[str, str] = {}
-    stated: dict[str, set[str]] = {}
+    free: dict[str, str] = {}
     for row, label in zip(rows, labels[task.name], strict=True):
         subjects[row.subject_id] = max(subjects.get(row.subject_id, ""), label, key=place.__getitem__)
-        stated.setdefault(row.subject_id, set()).add(row.split)
-    torn = sorted(subject for subject, splits in stated.items() if len(splits) > 1)
-    if torn:
-        raise DatasetError(
-            f"subject {torn[0]!r} stands in the splits {', '.join(sorted(filter(None, stated[torn[0]])))} of the "
-            f"archive ({len(torn)} such subjects): one subject belongs to one split"
-        )
-    free = {subject: label for subject, label in subjects.items() if stated[subject] == {""}}
+        if not row.split:
+            free[row.subject_id] = subjects[row.subject_id]
     dealt = {subject: SPLITS[part] for subject, part in deal(free, options.split, options.seed).items()}
     folds = deal(subjects, [1 / options.folds] * options.folds, options.seed) if options.folds else {}
     divided = []
@@ -224,12 +272,11 @@ def _divided(
     return divided
 
 
-def _description(
-    kind: str, options: PrepareOptions, listing: Listing, left_out: list[tuple[str, str]], rows: list[ImageRow]
-) -> dict[str, Any]:
+def _description(kind: str, archive: Path, options: PrepareOptions, rows: list[ImageRow]) -> dict[str, Any]:
     return {
         "format": 1,
         "kind": kind,
+        "archive": str(archive.resolve()),
         "task": options.archive.task,
         "preparation": to_mapping(options.preparation),
         "split": list(options.split),
@@ -242,86 +289,16 @@ def _description(
             "views": dict(sorted(Counter(row.view for row in rows).items())),
             "splits": dict(sorted(Counter(row.split for row in rows).items())),
         },
-        "left_out": [{"source": source, "reason": reason} for source, reason in left_out],
-        "notes": list(listing.notes),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
     }
 
 
-def _say_left_out(left_out: list[tuple[str, str]]) -> None:
+def _say(left_out: list[tuple[str, str]], notes: Counter[str]) -> None:
     if left_out:
         _log.warning("%d files left out:", len(left_out))
         for reason, count in Counter(reason for _, reason in left_out).most_common(8):
             first = next(source for source, own in left_out if own == reason)
             more = f" (and {count - 1} more like it)" if count > 1 else ""
             _log.warning("  %s: %s%s", first, reason, more)
-
-
-def _write_folders(dataset: Dataset) -> None:
-    """The folder-per-class tree `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies)."""
-    for name in dataset.task_names():
-        rows = dataset.rows(task=TASKS[name])
-        names = _tree_names(rows.to_dict("records"), name)
-        for row, file_name in zip(rows.to_dict("records"), names, strict=True):
-            target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                os.link(dataset.root / row["file"], target)
-            except OSError:
-                shutil.copyfile(dataset.root / row["file"], target)
-
-
-def _tree_names(rows: Sequence[Mapping[Any, str]], task: str) -> list[str]:
-    plain = [
-        "_".join(part.replace("_", "-") for part in (row["subject_id"], row["exam_id"], row[task])) + f"_{row['view']}"
-        for row in rows
-    ]
-    counts = Counter(plain)
-    return [f"{name if counts[name] == 1 else row['image_id']}.png" for name, row in zip(plain, rows, strict=True)]
-
-
-class _Journal:
-    """What an interrupted call has prepared already, so that the next one goes on from there."""
-
-    def __init__(self, out: Path, options: PrepareOptions) -> None:
-        self._path = out / _JOURNAL
-        self._head = {"preparation": to_mapping(options.preparation), "version": ensemble_mammo.__version__}
-        self._made: dict[str, dict[str, Any]] = {}
-        if self._path.is_file():
-            self._read()
-        if not self._made:
-            write_text(self._path, json.dumps(self._head) + "\n")
-        self._handle = self._path.open("a", encoding="utf-8")
-
-    def _read(self) -> None:
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        try:
-            if lines and json.loads(lines[0]) == self._head:
-                for line in lines[1:]:
-                    entry = json.loads(line)
-                    self._made[entry["key"]] = entry["made"]
-        except json.JSONDecodeError:
-            _log.info("the last line of %s is cut; its image is prepared again", self._path.name)
-        whole = [json.dumps(self._head), *(json.dumps({"key": k, "made": m}) for k, m in self._made.items())]
-        write_text(self._path, "\n".join(whole) + "\n")
-
-    @staticmethod
-    def _key(image: ArchiveImage) -> str:
-        state = image.path.stat()
-        return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}"
-
-    def done(self, image: ArchiveImage, out: Path) -> dict[str, Any] | None:
-        """What was made of an image by an earlier call, if source and result are as they were."""
-        made = self._made.get(self._key(image))
-        return made if made is not None and (out / _file_of(image)).is_file() else None
-
-    def add(self, image: ArchiveImage, made: dict[str, Any]) -> None:
-        """Remember an image that is prepared."""
-        self._handle.write(json.dumps({"key": self._key(image), "made": made}) + "\n")
-        self._handle.flush()
-
-    def close(self) -> None:
-        """The dataset is whole; the journal goes."""
-        self._handle.close()
-        self._path.unlink()
+    for note, count in notes.most_common(8):
+        _log.info("%d images: %s", count, note)

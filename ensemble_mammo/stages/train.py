@@ -24,7 +24,8 @@ from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
-from ensemble_mammo.records.recipe import Recipe, recipe_to_toml
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS, Task
 
@@ -89,7 +90,7 @@ def train(
     """
     task, folder = TASKS[recipe.task], out / view.value
     device = resolve_device(options.device)
-    parts = _rows(dataset, view, task, options)
+    parts = _rows(dataset, view, recipe, options)
     _check(parts, dataset, view, recipe)
     passport = Passport(recipe, view, task.classes, dataset.preparation)
     identity = record.Identity(passport, options.seed, _fingerprint(parts, dataset, task))
@@ -149,9 +150,18 @@ def _run(folder: Path, samples: dict[str, Samples], setting: Setting, identity: 
     record.write_result(folder, state, identity, about("finished"))
 
 
-def _rows(dataset: Dataset, view: View, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
-    """The labelled training and validation rows of the view."""
+def _rows(dataset: Dataset, view: View, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """The labelled training and validation rows of the view, and, where the recipe wants them, the other breast's."""
+    task = TASKS[recipe.task]
     dataset.require(task)
+    parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, task, options).items()}
+    if recipe.train.mirrored:
+        partner = _of_view(dataset, view.mirrored, task, options)["train"].assign(mirrored=True)
+        parts["train"] = pd.concat([parts["train"], partner], ignore_index=True)
+    return parts
+
+
+def _of_view(dataset: Dataset, view: View, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
     rows = dataset.rows(view)
     if options.train_subjects is None:
         chosen = {split: rows["split"] == split for split in ("train", "val")}
@@ -233,7 +243,7 @@ def _samples(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -
 def _fingerprint(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task) -> str:
     """SHA-256 over what is trained and validated on: ids, labels, source hashes, and the preparation."""
     digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
-    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", task.name]
+    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", task.name]
     for name, rows in parts.items():
         digest.update(f"\n{name}\n".encode() + rows[columns].to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()

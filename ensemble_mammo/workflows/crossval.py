@@ -16,7 +16,8 @@ from ensemble_mammo.merit.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
-from ensemble_mammo.records.recipe import Recipe, load_recipe
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.splits import deal
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import task_named

@@ -8,7 +8,7 @@ from pathlib import Path
 from ensemble_mammo.archives.folders import looks_like_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset, read_description
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
         task: whose class folders an INFN tree has; None: density.
 
     Raises:
-        DatasetError: neither a dataset nor an INFN tree.
+        DatasetError: neither a dataset nor an INFN tree, or another tree's prepared form lies there.
     """
     if (folder / MANIFEST).is_file():
         return read_dataset(folder)
@@ -37,6 +37,12 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
         )
     prepared = beside / f"prepared-{folder.resolve().name}"
     if (prepared / MANIFEST).is_file():
+        made_from = read_description(prepared).get("archive")
+        if made_from != str(folder.resolve()):
+            raise DatasetError(
+                f"{prepared}: was made from {made_from}, not from {folder.resolve()}; remove it, or prepare "
+                "the tree yourself and name the dataset with --data"
+            )
         _log.info("%s is a tree of class folders; its prepared form in %s is used", folder, prepared)
         return read_dataset(prepared)
     _log.info("%s is a tree of class folders: prepared with the default Preparation into %s", folder, prepared)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.imaging.phantom import write_phantom_exams
 from ensemble_mammo.merit.truth import truth_from_dataset
-from ensemble_mammo.records.recipe import load_recipe
+from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.explain import ExplainOptions, explain

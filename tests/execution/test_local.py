@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +43,40 @@ def test_leaving_early_stops_the_workers():
     stream = spread(work, [0, 1, 2], workers=1)
     assert next(stream).value == 0
     stream.close()
+
+
+def leave(item: int) -> int:
+    """Answer, then die a moment later, as a process does that the system takes for memory."""
+    if item == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    return item
+
+
+def test_a_worker_that_dies_between_two_items_is_replaced():
+    stream = spread(partial(leave), list(range(12)), workers=1)
+    first = next(stream)
+    time.sleep(0.5)
+    outcomes = [first, *stream]
+    assert [o.item for o in outcomes] == list(range(12))
+    assert sum(bool(o.error) for o in outcomes) <= 1
+
+
+def test_any_exception_of_the_work_is_an_error_of_its_item():
+    [outcome] = spread(int, ["x"], workers=1)
+    assert outcome.value is None and outcome.error.startswith("ValueError: invalid literal")
+
+
+def test_a_script_without_a_guard_is_not_run_again_in_the_workers(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from os.path import basename\n"
+        "from ensemble_mammo.execution.local import spread\n"
+        "print('once')\n"
+        "print([o.value for o in spread(basename, ['/a/b', 'c'], 1)])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert result.stdout == "once\n['b', 'c']\n", result.stderr

@@ -19,7 +19,7 @@ from ensemble_mammo.learning.checkpoint import (
 )
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.recipe import recipe_to_toml
+from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from tests.learning.tiny import tiny_recipe

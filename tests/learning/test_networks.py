@@ -8,7 +8,8 @@ from ensemble_mammo.learning import weights
 from ensemble_mammo.learning.loop import State
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.schedule import schedule, set_trainable
-from ensemble_mammo.records.recipe import NetworkRecipe, load_recipe, recipe_names
+from ensemble_mammo.records.recipe import NetworkRecipe
+from ensemble_mammo.records.recipe_files import load_recipe, recipe_names
 
 
 def test_an_unknown_network_is_told_with_near_names():

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError, TrainingError
 from ensemble_mammo.learning.checkpoint import load_run
-from ensemble_mammo.records.recipe import AugmentRecipe, StageRecipe, recipe_from_toml, recipe_to_toml
+from ensemble_mammo.records.recipe import AugmentRecipe, StageRecipe
+from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.train import TrainOptions, train
 from tests.learning.tiny import tiny_dataset, tiny_recipe, with_train
@@ -141,7 +142,7 @@ KILLED = """
     import torch
     from ensemble_mammo.learning import checkpoint
     from ensemble_mammo.records.manifest import read_dataset
-    from ensemble_mammo.records.recipe import load_recipe
+    from ensemble_mammo.records.recipe_files import load_recipe
     from ensemble_mammo.records.subject import View
     from ensemble_mammo.stages.train import TrainOptions, train
 

@@ -42,9 +42,23 @@ def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
             raise RecipeError(f"network.name: {recipe.name!r} cannot be made: {error}") from error
         if recipe.pretrained != "none":
             weights.load_pretrained(network, recipe)
+    if recipe.pretrained in ("package", "hub"):
+        _quiet_head(network)
     if recipe.in_channels > 1:
         _repeat_grey(network, recipe.in_channels)
     return network
+
+
+def _quiet_head(network: nn.Module) -> None:
+    """Start the last layer near zero, so that pre-trained features meet no strong opinions.
+
+    timm draws it from ±1/sqrt(classes), made for a thousand of them: with four, the first logits have a
+    deviation of 5 and the first steps undo what was pre-trained.
+    """
+    for layer in network.get_classifier().modules():  # type: ignore[operator]
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
 
 
 def _repeat_grey(network: nn.Module, channels: int) -> None:

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from ensemble_mammo.archives.inbreast import list_inbreast
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.png16 import write_png16
+from ensemble_mammo.records.subject import View
+
+NAMES = ("20587054_b6a4_MG_R_CC_ANON", "20587080_b6a4_MG_R_ML_ANON", "20587148_fd74_MG_L_CC_ANON")
+INDEX = """file,image_id,patient,date,laterality,view,name_view,acr,birads,mass,micros
+a.png,20587054,b6a4,200902,R,CC,CC,2,4c,,x
+b.png,20587080,b6a4,200902,R,MLO,ML,2,3,,x
+c.png,20587148,fd74,200901,L,CC,CC,,2,,x
+"""
+ORIGINAL = """Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads;Mass ;Micros
+removed;removed;R;CC;200902;20587054;2;4c; ;X
+removed;removed;R;MLO;200902;20587080;2;3; ;X
+removed;removed;L;CC;200901;20587148; ;2; ;X
+;;;;;;;;;
+"""
+
+
+@pytest.fixture
+def release(tmp_path):
+    for name in NAMES:
+        write_png16(tmp_path / "images" / f"{name}.png", np.zeros((4, 4), np.uint16))
+    return tmp_path
+
+
+def found(root):
+    listing = list_inbreast(root, ArchiveOptions())
+    return listing, [(i.image_id, i.subject_id, i.exam_id, i.view, dict(i.labels)) for i in listing.images]
+
+
+@pytest.mark.parametrize(("name", "text"), [("index.csv", INDEX), ("INbreast.csv", ORIGINAL)])
+def test_the_shared_index_and_the_original_table_give_the_same(release, name, text):
+    (release / name).write_text(text)
+    _, images = found(release)
+    assert images == [
+        ("20587054", "b6a4", "200902", View.CC_R, {"density": "B", "birads": "4-6"}),
+        ("20587080", "b6a4", "200902", View.MLO_R, {"density": "B"}),
+        ("20587148", "fd74", "200901", View.CC_L, {"birads": "1-2"}),
+    ]
+
+
+def test_a_table_in_another_encoding_is_refused_without_a_traceback(release):
+    (release / "INbreast.csv").write_bytes(ORIGINAL.replace("Mass ", "Maß ").encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"INbreast\.csv: not a table"):
+        found(release)
+
+
+def test_an_image_without_a_row_and_one_that_is_there_twice_are_left_out(release):
+    (release / "index.csv").write_text(INDEX)
+    write_png16(release / "more" / "1_zz_MG_L_CC_ANON.png", np.zeros((4, 4), np.uint16))
+    write_png16(release / "more" / f"{NAMES[0]}.tif.png", np.zeros((4, 4), np.uint16))
+    write_png16(release / "more" / f"{NAMES[0]}.png", np.zeros((4, 4), np.uint16))
+    listing, images = found(release)
+    assert len(images) == 3
+    assert ("more/1_zz_MG_L_CC_ANON.png", "no row for image 1 in index.csv") in listing.left_out
+    assert (f"more/{NAMES[0]}.png", f"the same image as images/{NAMES[0]}.png") in listing.left_out
+
+
+def test_rows_without_a_file_are_counted(release):
+    (release / "index.csv").write_text(INDEX + "d.png,9,b6a4,200902,L,CC,CC,2,2,,\n")
+    assert found(release)[0].notes == ("1 images of index.csv have no file here",)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (("200902,R,CC", "200902,L,CC"), "image 20587054: laterality L, but the file's name says"),
+        (("200902,R,CC", "200902,R,MLO"), "image 20587054: view MLO, but the file's name says"),
+        (("CC,CC,2,4c", "CC,CC,7,4c"), "image 20587054: label '7' is not one of A, B, C, D"),
+        (("b.png,20587080", "b.png,20587054"), "line 3: image 20587054 stands in an earlier row"),
+        (("acr", "density"), "column acr missing"),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_refused(release, change, match):
+    (release / "index.csv").write_text(INDEX.replace(*change, 1))
+    with pytest.raises(DatasetError, match=match):
+        found(release)
+
+
+def test_a_folder_without_table_without_images_or_not_there_is_refused(release, tmp_path):
+    with pytest.raises(DatasetError, match=r"neither index\.csv nor INbreast\.csv there; give the table with --labels"):
+        found(release)
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "index.csv").write_text(INDEX)
+    with pytest.raises(DatasetError, match="no image named like 20587054_"):
+        found(tmp_path / "bare")
+    with pytest.raises(DatasetError, match="no such folder"):
+        found(tmp_path / "nowhere")
+
+
+def test_a_task_without_labels_in_the_release_is_refused(release):
+    (release / "index.csv").write_text(INDEX)
+    with pytest.raises(DatasetError, match="INbreast has labels of density, birads, none of pathology"):
+        list_inbreast(release, ArchiveOptions("pathology"))
+
+
+@pytest.mark.real
+def test_the_shared_part_of_inbreast_is_listed(real_data):
+    listing, images = found(real_data / "inbreast")
+    assert len(images) == 258 and len({image[1] for image in images}) == 71
+    assert len({image[1:3] for image in images}) == 74
+    assert sum("density" not in image[4] for image in images) == 1
+    assert listing.left_out == ()

@@ -1,0 +1,244 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import torch
+
+from ensemble_mammo.errors import DatasetError, PredictionError, RunError
+from ensemble_mammo.imaging.prepared import prepare_file
+from ensemble_mammo.learning.checkpoint import load_run
+from ensemble_mammo.learning.images import to_input
+from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.records.manifest import read_dataset
+from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.predict import PredictOptions, predict
+
+pytestmark = pytest.mark.usefixtures("in_process")
+LEVELS = [*View, "right", "left", "subject"]
+
+
+def scores_of(result):
+    return {table.level: dict(zip(table.subject_ids, table.scores, strict=True)) for table in result.levels()}
+
+
+@pytest.fixture
+def folds(runs, tmp_path):
+    """The four runs as the first fold, and CC_R's alone as the second."""
+    shutil.copytree(runs, tmp_path / "folds" / "fold-0")
+    shutil.copytree(runs / "CC_R", tmp_path / "folds" / "fold-1" / "CC_R")
+    return tmp_path / "folds"
+
+
+@pytest.mark.parametrize("subject", ["PH0001", "PH0004"])  # PH0004's device writes MONOCHROME1
+def test_a_raw_folder_and_the_same_exam_after_prepare_give_the_same_scores(subject, exams, dataset, runs):
+    raw = scores_of(predict(exams / subject, runs))
+    prepared = scores_of(predict(dataset, runs, options=PredictOptions(subjects=frozenset([subject]))))
+    assert list(raw) == list(prepared) == LEVELS
+    for level in LEVELS:
+        assert np.allclose(raw[level][subject], prepared[level][subject], rtol=0, atol=1e-6), level
+
+
+def test_a_raw_file_and_its_prepared_image_give_the_same_input_bit_for_bit(exams, dataset, runs):
+    for row in dataset.table.to_dict("records"):
+        run = load_run(runs / row["view"])
+        raw = prepare_file(exams / row["source"], run.preparation).prepared.pixels
+        prepared = read_png16(dataset.root / row["file"])
+        assert torch.equal(to_input(raw, run.recipe.input)[0], to_input(prepared, run.recipe.input)[0])
+
+
+def test_a_subject_in_monochrome1_is_the_same_as_in_monochrome2(exams, runs, tmp_path):
+    shutil.copytree(exams / "PH0004", tmp_path / "PH0004")
+    for path in (tmp_path / "PH0004").iterdir():
+        made = pydicom.dcmread(path)
+        assert made.PhotometricInterpretation == "MONOCHROME1"
+        values = np.frombuffer(made.PixelData, "<u2")
+        made.PixelData = (4095 - values).astype("<u2").tobytes()
+        made.PhotometricInterpretation, made.PresentationLUTShape = "MONOCHROME2", "IDENTITY"
+        made.save_as(path)
+    turned, plain = (scores_of(predict(folder / "PH0004", runs)) for folder in (exams, tmp_path))
+    for level in LEVELS:
+        assert np.allclose(turned[level]["PH0004"], plain[level]["PH0004"], rtol=0, atol=1e-3), level
+
+
+def test_exactly_the_documented_files_are_written(dataset, runs, tmp_path):
+    result = predict(dataset, runs, tmp_path, PredictOptions(split="test"))
+    folder = tmp_path / "predictions"
+    views = {f"predictions_{view.suffix}{ending}" for view in View for ending in (".txt", ".ids.csv")}
+    assert {p.name for p in folder.iterdir()} == views | {f"{x}.csv" for x in LEVELS} | {"predictions.json"}
+    assert [p.name for p in tmp_path.iterdir()] == ["predictions"]
+    subjects = sorted(set(dataset.rows(split="test")["subject_id"]))
+    for table in result.levels():
+        written = pd.read_csv(folder / f"{table.level}.csv", dtype={"exam_id": str})
+        assert list(written.columns) == ["subject_id", "exam_id", "views", "images", *"ABCD"]
+        assert written["subject_id"].tolist() == subjects == list(table.subject_ids)
+        assert np.array_equal(written[list("ABCD")].to_numpy(), table.scores)
+        assert np.allclose(table.scores.sum(axis=1), 1)
+    for view in View:
+        plain = np.loadtxt(folder / f"predictions_{view.suffix}.txt")
+        assert np.array_equal(plain, result.views[view].scores)
+        ids = pd.read_csv(folder / f"predictions_{view.suffix}.ids.csv")
+        assert ids["subject_id"].tolist() == subjects
+    text = json.loads((folder / "predictions.json").read_text())
+    assert text["task"] == "density" and text["fusion"] == "mean" and list(text["levels"]) == LEVELS
+    row = text["levels"]["subject"][0]
+    assert row["subject_id"] == subjects[0] and row["images"] == 4
+    assert row["predicted"] == max(row["scores"], key=row["scores"].get)
+
+
+def test_breasts_are_means_of_their_views_and_the_subject_is_the_mean_of_four(exams, runs):
+    scores = {level: table["PH0002"] for level, table in scores_of(predict(exams / "PH0002", runs)).items()}
+    assert np.allclose(scores["right"], (scores["CC_R"] + scores["MLO_R"]) / 2)
+    assert np.allclose(scores["subject"], sum(scores[view] for view in View) / 4)
+
+
+def test_a_missing_view_is_marked_and_those_present_are_averaged(subject, runs, tmp_path):
+    (subject / "MLO_L.dcm").unlink()
+    result = predict(subject, runs, tmp_path / "out")
+    scores = {level: table["PH0001"] for level, table in scores_of(result).items()}
+    assert list(scores) == ["CC_R", "CC_L", "MLO_R", "right", "left", "subject"]
+    assert np.allclose(scores["subject"], (scores["CC_R"] + scores["CC_L"] + scores["MLO_R"]) / 3)
+    assert result.fused.levels["subject"].views == ("CC_R+CC_L+MLO_R",)
+    assert "no scores of MLO_L: the views present were fused" in result.notes
+
+
+def test_a_missing_view_is_refused_when_all_are_required(subject, runs, tmp_path):
+    required = PredictOptions(fusion=Fusion(require_all_views=True))
+    assert predict(subject, runs, None, required).fused.levels["subject"].views == ("CC_R+CC_L+MLO_R+MLO_L",)
+    (subject / "MLO_L.dcm").unlink()
+    with pytest.raises(PredictionError, match=r"PH0001: no scores of MLO_L; .*leave --require-all-views out"):
+        predict(subject, runs, tmp_path / "out", required)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_view_that_one_of_many_lacks_is_refused_with_her_name(exams, runs, tmp_path):
+    for name in ("PH0001", "PH0002"):
+        shutil.copytree(exams / name, tmp_path / "in" / name)
+    (tmp_path / "in" / "PH0002" / "CC_R.dcm").unlink()
+    with pytest.raises(PredictionError, match="subject 'PH0002' exam '1' lacks CC_R"):
+        predict(tmp_path / "in", runs, None, PredictOptions(many=True, fusion=Fusion(require_all_views=True)))
+
+
+def test_a_view_without_a_network_is_said(exams, runs, tmp_path):
+    shutil.copytree(runs / "CC_R", tmp_path / "runs" / "CC_R")
+    result = predict(exams / "PH0001", tmp_path / "runs")
+    assert list(result.views) == [View.CC_R]
+    assert "PH0001/MLO_L.dcm: no network for MLO_L in the runs" in result.notes
+    assert "no scores of CC_L, MLO_R, MLO_L: the views present were fused" in result.notes
+
+
+def test_a_folder_of_views_without_any_network_is_refused(subject, runs, tmp_path):
+    shutil.copytree(runs / "CC_R", tmp_path / "runs" / "CC_R")
+    (subject / "CC_R.dcm").unlink()
+    with pytest.raises(DatasetError, match=r"PH0001: no image of a view that the runs in .* know"):
+        predict(subject, tmp_path / "runs")
+
+
+def test_several_images_of_one_view_are_averaged_and_said_so(subject, exams, runs):
+    one = scores_of(predict(subject, runs))
+    other = pydicom.dcmread(exams / "PH0003" / "CC_R.dcm")
+    theirs = scores_of(predict(exams / "PH0003", runs))["CC_R"]["PH0003"]
+    own = pydicom.dcmread(subject / "CC_R.dcm")
+    other.PatientID, other.StudyInstanceUID = own.PatientID, own.StudyInstanceUID
+    other.save_as(subject / "second.dcm")
+    result = predict(subject, runs)
+    assert np.allclose(scores_of(result)["CC_R"]["PH0001"], (one["CC_R"]["PH0001"] + theirs) / 2, atol=1e-6)
+    assert result.views[View.CC_R].images == (2,)
+    assert "CC_R: 1 exams have several images of this view; their scores were averaged" in result.notes
+
+
+def test_a_damaged_image_costs_its_view_alone(subject, runs):
+    (subject / "CC_L.dcm").write_bytes((subject / "CC_L.dcm").read_bytes()[:6000])
+    result = predict(subject, runs)
+    assert result.fused.levels["left"].views == ("MLO_L",)
+    assert any("CC_L.dcm" in note and "cannot be decoded" in note for note in result.notes)
+
+
+def test_many_subjects_are_predicted_as_each_alone(exams, runs, tmp_path):
+    names = ["PH0001", "PH0002", "PH0003"]
+    for name in names:
+        shutil.copytree(exams / name, tmp_path / "in" / name)
+    together = scores_of(predict(tmp_path / "in", runs, None, PredictOptions(many=True, batch_size=2)))
+    assert list(together["subject"]) == names
+    for name in names:
+        alone = scores_of(predict(exams / name, runs))
+        for level in LEVELS:
+            assert np.allclose(together[level][name], alone[level][name], rtol=0, atol=1e-6)
+
+
+def test_a_views_table_says_what_headers_do_not(subject, runs, tmp_path):
+    expected = scores_of(predict(subject, runs))
+    for number, view in enumerate(View):
+        made = pydicom.dcmread(subject / f"{view}.dcm")
+        del made.ViewPosition, made.ViewCodeSequence, made.ImageLaterality
+        made.save_as(subject / f"{number}.dcm")
+        (subject / f"{view}.dcm").unlink()
+    with pytest.raises(DatasetError, match="view and side not known from header or name; say it in a CSV"):
+        predict(subject, runs)
+    (tmp_path / "views.csv").write_text("file,view\n" + "".join(f"{n}.dcm,{v}\n" for n, v in enumerate(View)))
+    found = scores_of(predict(subject, runs, None, PredictOptions(views=tmp_path / "views.csv")))
+    assert all(np.array_equal(found[level]["PH0001"], expected[level]["PH0001"]) for level in LEVELS)
+
+
+def test_a_dataset_prepared_otherwise_is_refused(dataset, runs, tmp_path):
+    shutil.copytree(dataset.root, tmp_path / "other")
+    description = json.loads((tmp_path / "other" / "dataset.json").read_text())
+    description["preparation"]["outside"] = "keep"
+    (tmp_path / "other" / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(DatasetError, match=r"\(outside 'keep', in training 'black'\); prepare it again"):
+        predict(read_dataset(tmp_path / "other"), runs)
+
+
+def test_a_split_that_is_empty_is_refused_with_those_there_are(dataset, runs):
+    with pytest.raises(DatasetError, match=r"no image in split 'tset' of .* \(has test, train, val\)"):
+        predict(dataset, runs, None, PredictOptions(split="tset"))
+
+
+def test_runs_of_several_folds_are_averaged(exams, runs, folds):
+    from safetensors.torch import load_file
+
+    from ensemble_mammo.learning.checkpoint import Passport, write_weights
+
+    run = load_run(runs / "CC_R")
+    weights = load_file(runs / "CC_R" / "weights.safetensors")
+    changed = {name: t + 0.05 if t.is_floating_point() else t for name, t in weights.items()}
+    passport = Passport(run.recipe, run.view, run.classes, run.preparation)
+    write_weights(folds / "fold-1" / "CC_R", changed, passport)
+    one, two = (predict(exams / "PH0001", folds / f"fold-{k}").views[View.CC_R].scores for k in (0, 1))
+    assert not np.allclose(one, two, atol=1e-4)
+    both = predict(exams / "PH0001", folds)
+    assert np.allclose(both.views[View.CC_R].scores, (one + two) / 2, atol=1e-6)
+
+
+def test_the_data_of_a_cross_validation_is_refused_without_subjects(dataset, folds):
+    (folds / "crossval.json").write_text(json.dumps({"data_fingerprint": dataset.fingerprint()}))
+    expected = "every subject here was in the training of some fold of .*; the out-of-fold predictions stand in"
+    for models in (folds, folds / "fold-0"):
+        with pytest.raises(RunError, match=expected):
+            predict(dataset, models)
+    assert predict(dataset, folds, None, PredictOptions(subjects=frozenset(["PH0001"]))).views
+    (folds / "crossval.json").write_text(json.dumps({"data_fingerprint": "of other data"}))
+    assert predict(dataset, folds).views
+    (folds / "crossval.json").write_text("{")
+    with pytest.raises(RunError, match=r"crossval\.json: not JSON"):
+        predict(dataset, folds)
+
+
+def test_runs_of_another_task_are_refused(exams, runs, tmp_path):
+    with pytest.raises(RunError, match=r"CC_R: trained for the task 'density', expected 'pathology'"):
+        predict(exams / "PH0001", runs, tmp_path / "out", PredictOptions(task="pathology"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_runs_says_how_to_make_them(exams, tmp_path):
+    with pytest.raises(RunError, match="no such folder; train first: ensemble-mammo train"):
+        predict(exams / "PH0001", tmp_path / "nowhere")
+
+
+def test_two_patients_in_one_folder_are_refused(subject, exams, runs):
+    shutil.copy(exams / "PH0002" / "CC_R.dcm", subject / "second.dcm")
+    with pytest.raises(DatasetError, match="files of 2 patients"):
+        predict(subject, runs)
