@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,20 +210,25 @@ def _from_folders(
     jobs = [(image, runs[image.view][0].preparation, options.limits) for image in known]
 
     def stream() -> Iterator[_Input]:
+        of_images: Counter[str] = Counter()
         for outcome in spread(_prepare, jobs, options.workers, options.limits.seconds):
             image = outcome.item[0]
             if outcome.value is None:
                 notes.append(f"left out: {outcome.error}")
                 _log.warning("left out: %s", outcome.error)
-            else:
-                yield _Input(image.key, image.view, outcome.value)
+                continue
+            pixels, own = outcome.value
+            of_images.update(own)
+            yield _Input(image.key, image.view, pixels)
+        notes.extend(f"{count} images: {note}" for note, count in of_images.most_common())
 
     return stream(), len(jobs)
 
 
-def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> NDArray[np.uint16]:
+def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
     image, preparation, limits = job
-    return prepare_file(image.path, preparation, limits).prepared.pixels
+    file = prepare_file(image.path, preparation, limits)
+    return file.prepared.pixels, (*file.facts.notes, *file.prepared.notes)
 
 
 def _score(
