@@ -34,7 +34,6 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
-Data = Annotated[Path, typer.Option("--data", help="A prepared dataset, or an INFN tree of class folders as it is.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of trained runs.")]
 TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
@@ -177,7 +176,9 @@ def _shares(text: str) -> tuple[float, float, float]:
 @app.command()
 def train(
     view: Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all.")] = "all",
-    data: Data = Path("dataset"),
+    data: Annotated[
+        Path, typer.Option("--data", help="A prepared dataset, or an INFN tree of class folders as it is.")
+    ] = Path("dataset"),
     out: Out = Path("runs"),
     recipe: Annotated[str, typer.Option("--recipe", help="A TOML file, or a shipped recipe by name.")] = "finetune",
     settings: Annotated[
@@ -186,7 +187,7 @@ def train(
     folds: Annotated[int, typer.Option("--folds", help="Cross-validate over subjects; 0: train once.")] = 0,
     device: Device = "auto",
     seed: Seed = 0,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that load images; 0: none.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")] = False,
     json_: Json = False,
 ) -> None:
@@ -195,10 +196,11 @@ def train(
     from ensemble_mammo.records.recipe_files import load_recipe
     from ensemble_mammo.stages.train import TrainOptions
     from ensemble_mammo.stages.train import train as run
+    from ensemble_mammo.workflows.dataset import dataset_at
 
     views = _views(view)
     recipes = {one: load_recipe(recipe, one, settings or ()) for one in views}
-    dataset = _dataset(data, out, next(iter(recipes.values())).task)
+    dataset = dataset_at(data, out, next(iter(recipes.values())).task)
     with training_bar() as progress:
         options = TrainOptions(seed=seed, device=device, workers=workers, restart=restart, progress=progress)
         if folds:
@@ -212,12 +214,6 @@ def train(
         report_table(found, out / "report", json_)
     else:
         runs_table(results, json_)
-
-
-def _dataset(folder: Path, beside: Path, task: str | None) -> Dataset:
-    from ensemble_mammo.workflows.dataset import dataset_at
-
-    return dataset_at(folder, beside, task)
 
 
 @app.command()
@@ -243,18 +239,22 @@ def predict(
     from ensemble_mammo.stages.predict import predict as run
 
     rule = _fusion(fusion, weights, require_all_views)
-    source = _source(data, models, subject_dir, subjects)
-    options = PredictOptions(split, None, subjects is not None, views, rule, device, workers=workers, task=task)
+    source = _source(data, subject_dir, subjects)
+    options = PredictOptions(
+        split, many=subjects is not None, views=views, fusion=rule, device=device, workers=workers, task=task
+    )
     scores: Scores = run(source, models, out, options)
     scores_table(scores, models, rule, json_)
 
 
-def _source(data: Path | None, models: Path, *folders: Path | None) -> Dataset | Path:
+def _source(data: Path | None, *folders: Path | None) -> Dataset | Path:
     """The folder as it came, or the dataset: what --data names, else ./dataset."""
+    from ensemble_mammo.records.manifest import read_dataset
+
     given = [path for path in folders if path is not None]
     if len(given) + (data is not None) > 1:
         raise typer.BadParameter("give one of --subject-dir, --subjects and --data")
-    return given[0] if given else _dataset(data or Path("dataset"), models, None)
+    return given[0] if given else read_dataset(data or Path("dataset"))
 
 
 @app.command()
@@ -292,7 +292,7 @@ def report(
     fusion: Rule = "mean",
     weights: Weights = None,
     require_all_views: AllViews = False,
-    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects; 0: no intervals.")] = 2000,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects; 0: no intervals.")] = 10_000,
     seed: Seed = 0,
     allow_unlabelled: Annotated[
         bool, typer.Option("--allow-unlabelled", help="Leave exams without label out.")
@@ -303,6 +303,7 @@ def report(
     """Figures of merit for each view, breast and subject, with 95 % intervals, as a page and as JSON."""
     from ensemble_mammo.console import report_table
     from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.records.manifest import read_dataset
     from ensemble_mammo.stages.report import ReportOptions
     from ensemble_mammo.stages.report import report as run
 
@@ -315,7 +316,7 @@ def report(
         truth = truth_from_csv(labels, known)
     else:
         assert data is not None
-        truth = truth_from_dataset(_dataset(data, out, task), known)
+        truth = truth_from_dataset(read_dataset(data), known)
     rule = _fusion(fusion, weights, require_all_views)
     options = _valid(ReportOptions, rule, resamples, seed, allow_unlabelled)
     found: Report = run(list(files), truth, out, options)
@@ -341,7 +342,7 @@ def explain(
     from ensemble_mammo.stages.explain import explain as run
 
     options = _valid(ExplainOptions, split, views, method, class_name, device=device, workers=workers)
-    maps = run(_source(data, models, subject_dir), models, out, options)
+    maps = run(_source(data, subject_dir), models, out, options)
     if json_:
         typer.echo((out / "maps.json").read_text(encoding="utf-8"))
     else:

@@ -8,8 +8,7 @@
     ├── PredictionError (ValueError)     prediction files or their true classes do not fit
     ├── TrainingError (RuntimeError)     training cannot go on
     ├── WeightsError (ValueError)        pre-trained weights are missing or do not fit
-    ├── OutputError (OSError)            something cannot be written where it should go
-    └── MissingExtraError (ImportError)  an optional dependency is not installed
+    └── OutputError (OSError)            something cannot be written where it should go
 
 Each also derives from a built-in, so that notebooks can catch what they know. The command line
 prints the text on one line and exits with status 1; `cli.main` is the only place that catches them.
@@ -51,7 +50,3 @@ class WeightsError(EnsembleMammoError, ValueError):
 
 class OutputError(EnsembleMammoError, OSError):
     """Something cannot be written where it should go."""
-
-
-class MissingExtraError(EnsembleMammoError, ImportError):
-    """An optional dependency is not installed."""

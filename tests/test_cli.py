@@ -271,10 +271,8 @@ def test_data_that_is_nowhere(fails, runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for verb in (["train"], ["predict", "--models", runs], ["explain", "--models", runs]):
         line = fails(*verb, "--data", tmp_path / "nowhere")
-        assert line.startswith(
-            f"{tmp_path / 'nowhere'}: no such folder; prepare a dataset with `ensemble-mammo prepare"
-        )
-        assert fails(*verb).startswith("dataset: no such folder; prepare a dataset")
+        assert line.startswith(f"{tmp_path / 'nowhere'}: no such folder; make a dataset with `ensemble-mammo prepare")
+        assert fails(*verb).startswith("dataset: no such folder; make a dataset")
     assert "no such folder" in fails("prepare", "dicom", tmp_path / "nowhere")
     assert "no such folder; train first" in fails("predict", "--subject-dir", tmp_path)
     assert files(tmp_path) == []

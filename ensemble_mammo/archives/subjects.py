@@ -8,6 +8,7 @@ from pathlib import Path
 from ensemble_mammo.archives.dicom import FoundImage, find_images
 from ensemble_mammo.archives.tables import FileKeyed
 from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.naming import StatedView, facts_of_name
 from ensemble_mammo.records.subject import View
 
 
@@ -25,7 +26,9 @@ class SubjectImage:
     "the projection"
 
 
-def subject_images(folder: Path, views: FileKeyed | None, workers: int = 0) -> tuple[list[SubjectImage], list[str]]:
+def subject_images(
+    folder: Path, views: FileKeyed[StatedView] | None, workers: int = 0
+) -> tuple[list[SubjectImage], list[str]]:
     """The mammograms of one subject's folder, and notes on what was left out.
 
     Raises:
@@ -36,7 +39,9 @@ def subject_images(folder: Path, views: FileKeyed | None, workers: int = 0) -> t
     return _images(folder, folder.resolve().name, found.images, found.left_out)
 
 
-def all_subject_images(root: Path, views: FileKeyed | None, workers: int = 0) -> tuple[list[SubjectImage], list[str]]:
+def all_subject_images(
+    root: Path, views: FileKeyed[StatedView] | None, workers: int = 0
+) -> tuple[list[SubjectImage], list[str]]:
     """The mammograms of every subject folder in a folder, headers read by one set of workers; and notes.
 
     A subject whose folder `subject_images` would refuse is left out with a note, and the others go on.
@@ -79,8 +84,11 @@ def all_subject_images(root: Path, views: FileKeyed | None, workers: int = 0) ->
 def _images(
     folder: Path, name: str, found: list[FoundImage], left_out: list[tuple[str, str]]
 ) -> tuple[list[SubjectImage], list[str]]:
-    _refuse_two(folder, found, "patients", [image.facts.patient_id for image in found])
-    _refuse_two(folder, found, "studies", [image.facts.study_uid for image in found])
+    named = [facts_of_name(image.source) for image in found]
+    patients = [image.facts.patient_id or name.subject_id for image, name in zip(found, named, strict=True)]
+    studies = [image.facts.study_uid or name.exam_id for image, name in zip(found, named, strict=True)]
+    _refuse_two(folder, found, "patients", patients)
+    _refuse_two(folder, found, "studies", studies)
     conflicts = [f"{image.source}: {image.problem}" for image in found if image.conflict]
     if conflicts:
         raise DatasetError(f"{folder}: {'; '.join(conflicts)}; say which is right in a CSV (file, view) with --views")
@@ -92,7 +100,7 @@ def _images(
     return images, [f"left out {name}/{source}: {reason}" for source, reason in left_out]
 
 
-def _refuse_two(folder: Path, found: list[FoundImage], what: str, ids: list[str]) -> None:
+def _refuse_two(folder: Path, found: list[FoundImage], what: str, ids: list[str | None]) -> None:
     groups: dict[str, list[str]] = {}
     for image, identity in zip(found, ids, strict=True):
         if identity:

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pandas as pd
 
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.records.naming import facts_of_name
-from ensemble_mammo.records.subject import Projection, Side
+from ensemble_mammo.records.naming import StatedView, facts_of_cells
+from ensemble_mammo.records.tables import read_text_table
 from ensemble_mammo.records.task import Task
 
+Value = TypeVar("Value")
 _PROBLEMS_SHOWN = 10
 
 
-def read_table(path: Path, columns: Sequence[str], separator: str = ",") -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], separator: str = ",", advice: str = "") -> pd.DataFrame:
     """Read a CSV as text, its column names stripped of spaces.
 
     Raises:
-        DatasetError: no such file, not a table, or columns missing.
+        DatasetError: no such file, not a table, or columns missing; the text ends with the advice then.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise DatasetError(f"{path}: not a table: {error}") from error
+    table = read_text_table(path, separator)
     table.columns = [str(name).strip() for name in table.columns]
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise DatasetError(
-            f"{path} line 1: column {', '.join(missing)} missing; found {', '.join(table.columns)}; "
-            "name the columns with --label-column, --subject-column, --file-column, --exam-column"
-        )
+        found = f"column {', '.join(missing)} missing; found {', '.join(table.columns)}"
+        raise DatasetError(f"{path} line 1: " + "; ".join(filter(None, (found, advice))))
     return table
 
 
@@ -46,53 +42,60 @@ def refuse(path: Path, problems: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class FileKeyed:
-    """Values of a table by file, found by relative path, by name, or by name without ending."""
+class FileKeyed(Generic[Value]):
+    """Values of a table by file: its relative path, its name, or its name without ending."""
 
-    values: dict[str, tuple[str, ...]]
+    table: Path
+    "the table, for error texts"
+    values: dict[str, Value]
+    "by what the table calls a file"
 
-    def of(self, source: str) -> tuple[str, ...] | None:
-        """The values of a file given relative to the archive; None when the table does not know it."""
-        path = Path(source)
-        for key in (path.as_posix(), path.name, path.stem):
-            if key in self.values:
-                return self.values[key]
-        return None
+    def of(self, sources: Collection[str]) -> dict[str, Value]:
+        """The values of those files, given relative to the archive, that the table knows.
+
+        Raises:
+            DatasetError: a name in the table that several of the files have.
+        """
+        found: dict[str, Value] = {}
+        owners: dict[str, str] = {}
+        paths = set(sources)
+        for source in sources:
+            short = [name for name in (Path(source).name, Path(source).stem) if name not in paths]
+            key = next((key for key in (source, *short) if key in self.values), None)
+            if key is None:
+                continue
+            if (first := owners.setdefault(key, source)) != source:
+                raise DatasetError(
+                    f"{self.table}: {key!r} may be {first} or {source}; give paths relative to the archive"
+                )
+            found[source] = self.values[key]
+        return found
 
 
-def read_views(path: Path) -> FileKeyed:
+def read_views(path: Path) -> FileKeyed[StatedView]:
     """Read a CSV of views: columns `file` (or `image_id`) and `view`, and `laterality` where there is one.
 
-    Returns:
-        file -> (projection or "", side or ""): what a row does not say stays empty.
-
     Raises:
-        DatasetError: columns missing, or a view that is none.
+        DatasetError: columns missing, a view that is none, or two views for one file, with their lines.
     """
-    table = read_table(path, ["view"])
+    table = read_table(path, ["view"], advice="a views table has the columns file (or image_id) and view")
     name = next((column for column in ("file", "image_id") if column in table.columns), None)
     if name is None:
         raise DatasetError(f"{path} line 1: no column file or image_id; found {', '.join(table.columns)}")
     sides = table["laterality"] if "laterality" in table.columns else pd.Series([""] * len(table))
-    values: dict[str, tuple[str, ...]] = {}
+    values: dict[str, StatedView] = {}
     problems = []
-    known: dict[tuple[str, str], tuple[str, ...]] = {}
+    stated = cache(facts_of_cells)
     for line, (file, view, side) in enumerate(zip(table[name].str.strip(), table["view"], sides, strict=True), start=2):
-        if (view, side) not in known:
-            facts = facts_of_name(f"{view} {side}".strip().replace(".", " "))
-            known[view, side] = (facts.projection or "", facts.side or "")
-        found = known[view, side]
+        try:
+            found = stated(view, side)
+        except ValueError as error:
+            problems.append(f"line {line}: {error}")
+            continue
         if values.setdefault(file, found) != found:
             problems.append(f"line {line}: file {file!r} stands in an earlier row with another view")
     refuse(path, problems)
-    return FileKeyed(values)
-
-
-def view_parts(values: tuple[str, ...] | None) -> tuple[Projection | None, Side | None]:
-    """The projection and side of one answer of `read_views`."""
-    if values is None:
-        return None, None
-    return (Projection(values[0]) if values[0] else None), (Side(values[1]) if values[1] else None)
+    return FileKeyed(path, values)
 
 
 def read_labels(
@@ -109,10 +112,12 @@ def read_labels(
     Raises:
         DatasetError: unknown labels, or two labels for one key, with their lines.
     """
-    table = read_table(path, [*keys, label_column])
+    advice = "name the columns with --label-column, --subject-column, --file-column, --exam-column"
+    table = read_table(path, [*keys, label_column], advice=advice)
     for name in keys:
         table[name] = table[name].str.strip()
     labels: dict[tuple[str, ...], str] = {}
+    lines: dict[tuple[str, ...], int] = {}
     problems = []
     parsed = _parsed(task.class_of)
     for line, (key, text) in enumerate(
@@ -122,7 +127,9 @@ def read_labels(
         if problem:
             problems.append(f"line {line}: {problem}")
         elif label and labels.setdefault(key, label) != label:
-            problems.append(f"line {line}: {', '.join(key)} is {label}, but {labels[key]} in an earlier row")
+            problems.append(f"line {line}: label {label}, but {labels[key]} for the same in line {lines[key]}")
+        elif label:
+            lines.setdefault(key, line)
     refuse(path, problems)
     return labels, table
 

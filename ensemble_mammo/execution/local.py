@@ -183,4 +183,7 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
             answer = (None, str(error))
         except Exception as error:
             answer = (None, f"{type(error).__name__}: {error}")
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:  # nobody waits for it any more
+            return

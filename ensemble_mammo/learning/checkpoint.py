@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,36 @@ def runs_in(folder: Path) -> dict[View, list[Path]]:
     if not found:
         raise RunError(f"{folder}: no run in it; expected {', '.join(f'{view}/{RECIPE}' for view in View)}")
     return found
+
+
+def load_runs(
+    folder: Path, task: str | None = None, device: torch.device | str = "cpu", views: Sequence[View] = tuple(View)
+) -> dict[View, list[LoadedRun]]:
+    """The networks of every view under a folder; those of one view must take the same input.
+
+    Args:
+        folder: as for `runs_in`.
+        task: the task that the work at hand needs; None: any, but one for all.
+        device: where the networks are put.
+        views: those wanted; runs of others are not read.
+
+    Raises:
+        RunError: no run there, of another task, or runs that do not belong together.
+    """
+    found = {view: own for view, own in runs_in(folder).items() if view in views}
+    if not found:
+        raise RunError(f"{folder}: no run of {', '.join(views)} in it")
+    runs = {view: [load_run(path, task, device) for path in own] for view, own in found.items()}
+    first = next(iter(runs.values()))[0]
+    for view, own in runs.items():
+        if other := next((run for run in own if run.task != first.task), None):
+            raise RunError(
+                f"{folder}: runs of the tasks {first.task.name} and {other.task.name} together; "
+                "keep them in two folders"
+            )
+        if any((run.preparation, run.recipe.input) != (own[0].preparation, own[0].recipe.input) for run in own):
+            raise RunError(f"{folder}: the runs of {view} were trained on different inputs; they cannot be averaged")
+    return runs
 
 
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], passport: Passport) -> None:

@@ -30,20 +30,22 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """The type that convolutions and products are computed in; everything else stays float32.
 
     Args:
-        name: as `train.precision` of a recipe. `auto` is bfloat16 (else float16) on a GPU, bfloat16 on a
-            processor that has instructions for it, else float32.
+        name: as `train.precision` of a recipe. `mixed` and `auto` are bfloat16 (else float16) on a
+            GPU; on a processor `mixed` is float32, `auto` bfloat16 where there are instructions for it.
         device: where it is computed.
 
     Raises:
         TrainingError: float16 on a processor.
     """
-    if name == "auto" and device.type == "cuda":
+    if name in ("mixed", "auto") and device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     if name == "auto":
         return torch.bfloat16 if _processor_has_bfloat16() else torch.float32
     if name == "float16" and device.type != "cuda":
         raise TrainingError("train.precision = 'float16' needs a GPU; take 'auto', 'bfloat16' or 'float32'")
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    return {"mixed": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+        name
+    ]
 
 
 @contextmanager

@@ -33,7 +33,10 @@ class Interval:
 
     def __str__(self) -> str:
         """As tables show it: `0.805 (0.734-0.867)`."""
-        return "undefined" if np.isnan(self.value) else f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+        if np.isnan(self.value):
+            return "undefined"
+        limits = "" if np.isnan(self.low) else f" ({self.low:.3f}-{self.high:.3f})"
+        return f"{self.value:.3f}{limits}"
 
 
 @dataclass(frozen=True)

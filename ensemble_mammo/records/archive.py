@@ -43,3 +43,5 @@ class Listing:
     "those among them that are images whose header cannot be read"
     notes: tuple[str, ...] = ()
     "decisions that the user should know of"
+    hidden: bool = False
+    "whether PatientIDs became pseudonyms; file names and folders, which often tell them, then stay out of the dataset"

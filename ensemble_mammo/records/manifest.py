@@ -17,6 +17,7 @@ from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.tables import read_text_table
 from ensemble_mammo.records.task import TASKS, Task
 
 MANIFEST = "manifest.csv"
@@ -155,13 +156,9 @@ def read_dataset(root: Path) -> Dataset:
     """
     path = root / MANIFEST
     if not path.is_file():
-        raise DatasetError(
-            f"{root}: no {MANIFEST} there; make a dataset with `ensemble-mammo prepare KIND PATH --out {root}`"
-        )
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise DatasetError(f"{path}: not a table: {error}") from error
+        found = f"no {MANIFEST} there" if root.is_dir() else "no such folder"
+        raise DatasetError(f"{root}: {found}; make a dataset with `ensemble-mammo prepare KIND PATH --out {root}`")
+    table = read_text_table(path)
     check_table(table, str(path))
     for column in COLUMNS:
         if column not in table.columns:
@@ -193,10 +190,28 @@ def read_description(root: Path) -> dict[str, Any]:
     return description
 
 
+def manifest_table(rows: Sequence[ImageRow], labels: Mapping[str, Sequence[str]], where: str) -> pd.DataFrame:
+    """The table of a dataset.
+
+    Args:
+        rows: one an image.
+        labels: task -> one label a row (empty where unknown).
+        where: the manifest's path, for error texts.
+
+    Raises:
+        DatasetError: rows that cannot be right.
+    """
+    table = pd.DataFrame([[getattr(row, name) for name in COLUMNS] for row in rows], columns=list(COLUMNS))
+    for name, values in labels.items():
+        table[name] = list(values)
+    check_table(table, where)
+    return table
+
+
 def write_dataset(
     root: Path, rows: Sequence[ImageRow], labels: Mapping[str, Sequence[str]], description: Mapping[str, Any]
 ) -> None:
-    """Write manifest.csv and dataset.json, each whole or not at all.
+    """Write dataset.json, then manifest.csv, each whole or not at all: a folder with a manifest is a whole dataset.
 
     Args:
         root: the dataset's folder; the images are there already.
@@ -204,12 +219,9 @@ def write_dataset(
         labels: task -> one label a row (empty where unknown).
         description: what dataset.json holds, the preparation included.
     """
-    table = pd.DataFrame([[getattr(row, name) for name in COLUMNS] for row in rows], columns=list(COLUMNS))
-    for name, values in labels.items():
-        table[name] = list(values)
-    check_table(table, str(root / MANIFEST))
-    write_text(root / MANIFEST, table.to_csv(index=False, lineterminator="\n"))
+    table = manifest_table(rows, labels, str(root / MANIFEST))
     write_text(root / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    write_text(root / MANIFEST, table.to_csv(index=False, lineterminator="\n"))
 
 
 def check_table(table: pd.DataFrame, where: str) -> None:

@@ -105,14 +105,24 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     write_text(path, text.getvalue())
 
 
+def plain_file(folder: Path, view: View) -> Path:
+    """The plain file of a view: `predictions_ccr.txt`."""
+    return folder / f"predictions_{view.suffix}.txt"
+
+
+def ids_file(path: Path) -> Path:
+    """The ids that belong to a plain file: `predictions_ccr.ids.csv`."""
+    return path.with_suffix(".ids.csv")
+
+
 def write_plain(folder: Path, predictions: Predictions) -> Path:
     """Write `predictions_<view>.txt` as numpy.savetxt does, with the ids in `predictions_<view>.ids.csv`."""
-    path = folder / f"predictions_{View(predictions.level).suffix}.txt"
+    path = plain_file(folder, View(predictions.level))
     text = io.StringIO()
     np.savetxt(text, predictions.scores)
     ids = io.StringIO()
     csv.writer(ids, lineterminator="\n").writerows([("subject_id", "exam_id"), *predictions.keys])
-    write_text(_ids_of(path), ids.getvalue())
+    write_text(ids_file(path), ids.getvalue())
     write_text(path, text.getvalue())
     return path
 
@@ -206,7 +216,7 @@ def _read_plain(path: Path, text: str, level: str, classes: tuple[str, ...]) -> 
     lines = [(n, line.split("#")[0].split()) for n, line in enumerate(text.splitlines(), start=1)]
     scores = _scores(path, [(n, values) for n, values in lines if values], classes)
     count = len(scores)
-    ids = _ids_of(path)
+    ids = ids_file(path)
     if not ids.is_file():
         places = tuple(f"row {n}" for n in range(1, count + 1))
         return Predictions(level, classes, scores, places, ("1",) * count, (level,) * count, (1,) * count, False)
@@ -259,7 +269,3 @@ def _refuse(path: Path, problems: list[str]) -> None:
     if problems:
         more = f" (and {len(problems) - _PROBLEMS_SHOWN} more)" if len(problems) > _PROBLEMS_SHOWN else ""
         raise PredictionError(f"{path} " + "; ".join(problems[:_PROBLEMS_SHOWN]) + more)
-
-
-def _ids_of(path: Path) -> Path:
-    return path.with_suffix(".ids.csv")

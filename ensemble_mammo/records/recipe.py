@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,9 +14,10 @@ def _expect(name: str, value: object, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
 
 
-def _expect_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, expected {low} to {high}")
+def _expect_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not (low <= value <= high and math.isfinite(value)):
+        limit = f"{low} to {high}" if math.isfinite(high) else f"{low} or more"
+        raise ValueError(f"{name} is {value}, expected {limit}")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class InputRecipe:
         _expect("centre", self.centre, ("none", "image"))
         _expect_range("height", self.height, 16, 8192)
         _expect_range("width", self.width, 16, 8192)
-        if self.std <= 0:
-            raise ValueError(f"std is {self.std}, expected more than 0")
+        _expect_range("mean", self.mean, -10, 10)
+        _expect_range("std", self.std, 1e-6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,9 @@ class StageRecipe:
         number = self.trainable.removeprefix("top:")
         if self.trainable not in ("head", "all") and not (self.trainable.startswith("top:") and number.isdigit()):
             raise ValueError(f"trainable is {self.trainable!r}, expected head, all or top:N, such as top:2")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}, expected more than 0")
-        if self.epochs < 0:
-            raise ValueError(f"epochs is {self.epochs}, expected 0 or more")
+        _expect_range("epochs", self.epochs, 0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ class TrainRecipe:
     frozen_norm: bool = False
     "batch norms keep the statistics they start with"
     precision: str = "float32"
-    "'auto': mixed precision on CUDA, bfloat16 where the CPU has it; 'float32'; 'bfloat16'; 'float16' (CUDA)"
+    """'mixed': mixed precision on CUDA, float32 on a CPU; 'auto': bfloat16 on a CPU that has it, too; 'float32';
+    'bfloat16'; 'float16' (CUDA)"""
     keep: str = "best-accuracy"
     "which epoch's weights the run keeps: best-accuracy, best-loss (on validation) or last"
     early_stopping: int = 0
@@ -173,12 +175,17 @@ class TrainRecipe:
         _expect("optimizer", self.optimizer, ("sgd", "adam", "adamw"))
         _expect("decay", self.decay, ("constant", "cosine", "plateau"))
         _expect("class_weights", self.class_weights, ("none", "balanced"))
-        _expect("precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        _expect("precision", self.precision, ("mixed", "auto", "float32", "bfloat16", "float16"))
         _expect("keep", self.keep, ("best-accuracy", "best-loss", "last"))
         _expect_range("epochs", self.epochs, 1, 100_000)
         _expect_range("batch_size", self.batch_size, 1, 65_536)
         _expect_range("accumulate", self.accumulate, 1, 65_536)
         _expect_range("label_smoothing", self.label_smoothing, 0, 0.9)
+        _expect_range("momentum", self.momentum, 0, 0.9999)
+        _expect_range("plateau_factor", self.plateau_factor, 1e-6, 0.999999)
+        _expect_range("plateau_patience", self.plateau_patience, 1)
+        for name in ("weight_decay", "minimum_learning_rate", "clip_norm", "early_stopping", "cache_gb"):
+            _expect_range(name, getattr(self, name), 0)
         if not self.stages:
             raise ValueError("stages is empty, expected at least one [[train.stages]]")
         if any(stage.epochs == 0 for stage in self.stages[:-1]):

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tomli_w
 
@@ -56,7 +56,7 @@ def load_recipe(name: str | Path, view: View | None = None, settings: Sequence[s
     Args:
         name: a path or the name of a shipped recipe.
         view: the projection to be trained; its table `[view.<VIEW>]` is laid over the rest.
-        settings: such as `train.epochs=5` or `network.name="resnet18"`.
+        settings: such as `train.epochs=5`, `network.name="resnet18"` or `train.stages.0.learning_rate=1e-3`.
 
     Raises:
         RecipeError: the file is missing or not TOML, a key is unknown, a value is out of range; all at once.
@@ -69,7 +69,9 @@ def load_recipe(name: str | Path, view: View | None = None, settings: Sequence[s
         parent = _read_table(beside if beside.is_file() else find_recipe(str(base)))
         if "extends" in parent:
             raise RecipeError(f"{path}: extends {base!r}, which extends another recipe; one level is allowed")
-        table = _merge(parent, table)
+        if view is not None:
+            parent = _merge(parent, _own(parent, view))
+        table = _merge({key: value for key, value in parent.items() if key != "view"}, table)
     views = table.pop("view", {})
     problems = []
     if not isinstance(views, Mapping):
@@ -90,7 +92,7 @@ def load_recipe(name: str | Path, view: View | None = None, settings: Sequence[s
     if view is not None:
         table = _merge(table, views.get(view, {}))
     for setting in settings:
-        table = _merge(table, _setting_table(setting))
+        table = _set(table, setting)
     try:
         recipe = from_mapping(Recipe, table)
     except FieldProblems as error:
@@ -134,14 +136,35 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _setting_table(setting: str) -> dict[str, Any]:
+def _own(table: Mapping[str, Any], view: View) -> Mapping[str, Any]:
+    """A table's own part for a view; what is none is found by the checks that follow."""
+    views = table.get("view", {})
+    own = views.get(view, {}) if isinstance(views, Mapping) else {}
+    return own if isinstance(own, Mapping) else {}
+
+
+def _set(table: dict[str, Any], setting: str) -> dict[str, Any]:
+    """The table with `key=value` laid over it; a number in the key is a place in a list, from 0."""
     key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
         raise RecipeError(f"setting {setting!r} is not of the form key=value, such as train.epochs=5")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
-    for part in reversed(key.strip().split(".")):
-        value = {part: value}
-    return value
+    return cast("dict[str, Any]", _laid(table, parts, value, setting))
+
+
+def _laid(holder: Any, parts: Sequence[str], value: Any, setting: str) -> Any:
+    if not parts:
+        return value
+    first, *rest = parts
+    if isinstance(holder, list):
+        if not first.isdigit() or int(first) >= len(holder):
+            raise RecipeError(f"setting {setting!r}: {first!r} is no place in a list of {len(holder)}, counted from 0")
+        changed = list(holder)
+        changed[int(first)] = _laid(holder[int(first)], rest, value, setting)
+        return changed
+    below = holder if isinstance(holder, Mapping) else {}
+    return {**below, first: _laid(below.get(first), rest, value, setting)}

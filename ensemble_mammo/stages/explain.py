@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, ov
 from ensemble_mammo.imaging.prepared import Placement, prepare_pixels
 from ensemble_mammo.imaging.read import Limits, read_mammogram
 from ensemble_mammo.learning.cam import METHODS, activation_map
-from ensemble_mammo.learning.checkpoint import LoadedRun, load_run, runs_in
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.records.files import write_text, written_beside
@@ -84,7 +84,7 @@ class MapFiles:
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _Image:
     """An image on its way to its map: original pixels, prepared pixels, and how they lie."""
 
     key: tuple[str, str]
@@ -107,54 +107,61 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     """
     options = options or ExplainOptions()
     runs = _load(models, options)
-    stream, total = _images(source, runs, options)
+    notes: list[str] = []
+    stream, total = _images(source, runs, options, notes)
     written: list[MapFiles] = []
-    panels: dict[Path, dict[View, NDArray[np.uint8]]] = defaultdict(dict)
-    titles: dict[Path, dict[View, str]] = defaultdict(dict)
-    seen: Counter[tuple[tuple[str, str], View]] = Counter()
-    for image in track(stream, total, "explain"):
-        run = runs[image.view]
-        seen[image.key, image.view] += 1
-        number = seen[image.key, image.view]
-        stem = image.view.value if number == 1 else f"{image.view}_{number}"
-        folder = Path(_safe(*image.key))
-        map_, name, score = _map(image, run, options)
-        drawn = _write_images(out / folder, stem, image.original, map_, options)
-        written.append(MapFiles(*image.key, image.view.value, name, score, (folder / f"{stem}.npy").as_posix()))
-        if number == 1:
-            panels[folder][image.view] = drawn
-            titles[folder][image.view] = f"{name}  {score:.2f}"
+    for key, exam in groupby(track(stream, total, "explain"), lambda image: image.key):
+        written += _explain_exam(key, exam, runs, out, options)
     if not written:
-        raise DatasetError(f"{source if isinstance(source, Path) else source.root}: no image could be read")
-    for folder, drawings in panels.items():
-        _write_png(out / folder / "sheet.png", sheet(drawings, titles[folder]))
+        raise DatasetError(
+            f"{source if isinstance(source, Path) else source.root}: no image read; {'; '.join(notes[:3])}"
+        )
+    for note in notes:
+        _log.warning("%s", note)
     description = {"method": options.method, "maps": [asdict(files) for files in written]}
     write_text(out / "maps.json", json.dumps(description, indent=2) + "\n")
     return written
 
 
+def _explain_exam(
+    key: tuple[str, str], images: Iterable[_Image], runs: dict[View, LoadedRun], out: Path, options: ExplainOptions
+) -> list[MapFiles]:
+    """The maps of one exam, and its sheet."""
+    folder = Path(_safe(*key))
+    written: list[MapFiles] = []
+    panels: dict[View, NDArray[np.uint8]] = {}
+    titles: dict[View, str] = {}
+    for image in images:
+        number = 1 + sum(files.view == image.view for files in written)
+        stem = image.view.value if number == 1 else f"{image.view}_{number}"
+        map_, name, score = _map(image, runs[image.view], options)
+        drawn = _write_images(out / folder, stem, image.original, map_, options)
+        written.append(MapFiles(*key, image.view.value, name, score, (folder / f"{stem}.npy").as_posix()))
+        panels.setdefault(image.view, drawn)
+        titles.setdefault(image.view, f"{name}  {score:.2f}")
+    _write_png(out / folder / "sheet.png", sheet(panels, titles))
+    return written
+
+
 def _load(models: Path, options: ExplainOptions) -> dict[View, LoadedRun]:
-    folders = runs_in(models)
-    several = [view for view, own in folders.items() if len(own) > 1]
+    several = [own for own in runs_in(models).values() if len(own) > 1]
     if several:
         raise RunError(
-            f"{models}: {len(folders[several[0]])} runs of {several[0]}; a map shows one network: "
-            f"name one fold, such as {folders[several[0]][0].parent}"
+            f"{models}: {len(several[0])} runs of one view; a map shows one network: "
+            f"name one fold, such as {several[0][0].parent}"
         )
-    device = resolve_device(options.device)
-    runs = {view: load_run(own[0], device=device) for view, own in folders.items()}
+    runs = {view: own[0] for view, own in load_runs(models, device=resolve_device(options.device)).items()}
     if options.class_name:
-        for run in runs.values():
-            try:
-                run.task.index(options.class_name)
-            except ValueError as error:
-                raise DatasetError(f"class to explain: {error}") from error
+        try:
+            next(iter(runs.values())).task.index(options.class_name)
+        except ValueError as error:
+            raise DatasetError(f"class to explain: {error}") from error
     return runs
 
 
 def _images(
-    source: Dataset | Path, runs: dict[View, LoadedRun], options: ExplainOptions
-) -> tuple[Iterator[_Subject], int]:
+    source: Dataset | Path, runs: dict[View, LoadedRun], options: ExplainOptions, notes: list[str]
+) -> tuple[Iterator[_Image], int]:
     if isinstance(source, Dataset):
         for view, run in runs.items():
             source.require_preparation(run.preparation, view)
@@ -162,30 +169,32 @@ def _images(
         rows = rows[rows["view"].isin(list(runs))]
         if rows.empty:
             raise DatasetError(f"{source.root}: no image in split {options.split!r} of the views {', '.join(runs)}")
+        rows = rows.sort_values(["subject_id", "exam_id", "view", "image_id"], kind="stable")
         return _from_rows(source, rows.to_dict("records")), len(rows)
-    found, notes = subject_images(source, read_views(options.views) if options.views else None, options.workers)
-    for note in notes:
-        _log.warning("%s", note)
+    found, said = subject_images(source, read_views(options.views) if options.views else None, options.workers)
+    notes += said
     jobs = [(image, runs[image.view].preparation, options.limits) for image in found if image.view in runs]
     if not jobs:
         raise RunError(f"{source}: has {', '.join(sorted({i.view for i in found}))}, the runs are of {', '.join(runs)}")
-    return _from_files(jobs, options), len(jobs)
+    return _from_files(jobs, options, notes), len(jobs)
 
 
-def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[_Subject]:
+def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[_Image]:
     for row in rows:
         pixels = read_png16(dataset.root / row["file"])
         original = pixels.astype(np.float32) / np.float32(65535)
-        yield _Subject((row["subject_id"], row["exam_id"]), View(row["view"]), original, pixels, None)
+        yield _Image((row["subject_id"], row["exam_id"]), View(row["view"]), original, pixels, None)
 
 
-def _from_files(jobs: list[tuple[SubjectImage, Preparation, Limits]], options: ExplainOptions) -> Iterator[_Subject]:
+def _from_files(
+    jobs: list[tuple[SubjectImage, Preparation, Limits]], options: ExplainOptions, notes: list[str]
+) -> Iterator[_Image]:
     for outcome in spread(_read, jobs, options.workers, options.limits.seconds):
         image = outcome.item[0]
         if outcome.value is None:
-            _log.warning("left out: %s", outcome.error)
+            notes.append(f"left out: {outcome.error}")
         else:
-            yield _Subject(image.key, image.view, *outcome.value)
+            yield _Image(image.key, image.view, *outcome.value)
 
 
 def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement]:
@@ -195,7 +204,7 @@ def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[
     return mammogram.pixels, prepared.pixels, prepared.placement
 
 
-def _map(image: _Subject, run: LoadedRun, options: ExplainOptions) -> tuple[Grey, str, float]:
+def _map(image: _Image, run: LoadedRun, options: ExplainOptions) -> tuple[Grey, str, float]:
     scores = scores_of([run], [image.prepared])[0]
     index = run.task.index(options.class_name) if options.class_name else int(np.argmax(scores))
     map_ = activation_map(run, image.prepared, index, options.method)
@@ -220,4 +229,7 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def _safe(subject: str, exam: str) -> str:
-    return "_".join("".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in (subject, exam))
+    """A folder's name for an exam, another for each: what a file name cannot bear is written as its code."""
+    return "_".join(
+        "".join(c if c.isalnum() or c in ".-" else f"%{ord(c):02x}" for c in part) for part in (subject, exam)
+    )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import ensemble_mammo
@@ -23,16 +22,23 @@ from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
-from ensemble_mammo.learning.checkpoint import LoadedRun, load_run, runs_in
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
-from ensemble_mammo.records.predictions import Predictions, view_predictions, write_plain, write_predictions
+from ensemble_mammo.records.predictions import (
+    Predictions,
+    ids_file,
+    plain_file,
+    view_predictions,
+    write_plain,
+    write_predictions,
+)
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.subject import LEVELS, View
 from ensemble_mammo.records.task import Task
 
 _log = logging.getLogger(__name__)
@@ -49,6 +55,8 @@ class PredictOptions:
     "of a dataset: train, val, test; empty: every image"
     subjects: frozenset[str] | None = None
     "of a dataset: these alone; None: all"
+    only: tuple[View, ...] = tuple(View)
+    "the views to predict; runs of others are not used"
     many: bool = False
     "the folder holds a folder a subject"
     views: Path | None = None
@@ -111,8 +119,7 @@ def predict(
         PredictionError: a view is missing and `require_all_views` is set.
     """
     options = options or PredictOptions()
-    device = resolve_device(options.device)
-    runs = load_runs(models, options.task, device)
+    runs = load_runs(models, options.task or None, resolve_device(options.device), options.only)
     notes: list[str] = []
     if isinstance(source, Dataset):
         for view, (run, *_) in runs.items():
@@ -141,24 +148,6 @@ def predict(
 
 def _name(source: Dataset | Path) -> str:
     return str(source.root if isinstance(source, Dataset) else source)
-
-
-def load_runs(models: Path, task: str, device: torch.device) -> dict[View, list[LoadedRun]]:
-    """The networks of every view in a folder of runs; those of one view must take the same input.
-
-    Raises:
-        RunError: no run there, of another task, or runs that do not belong together.
-    """
-    runs = {view: [load_run(folder, task or None, device) for folder in own] for view, own in runs_in(models).items()}
-    first = next(iter(runs.values()))[0]
-    for view, own in runs.items():
-        if any(run.task != first.task for run in own):
-            raise RunError(
-                f"{models}: runs of {first.task.name} and of another task together; keep them in two folders"
-            )
-        if any((run.preparation, run.recipe.input) != (own[0].preparation, own[0].recipe.input) for run in own):
-            raise RunError(f"{models}: the runs of {view} were trained on different inputs; they cannot be averaged")
-    return runs
 
 
 def _refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
@@ -215,12 +204,11 @@ def _from_folders(
             image = outcome.item[0]
             if outcome.value is None:
                 notes.append(f"left out: {outcome.error}")
-                _log.warning("left out: %s", outcome.error)
                 continue
             pixels, own = outcome.value
             of_images.update(own)
             yield _Input(image.key, image.view, pixels)
-        notes.extend(f"{count} images: {note}" for note, count in of_images.most_common())
+        notes.extend(f"{note} (images: {count})" for note, count in of_images.most_common())
 
     return stream(), len(jobs)
 
@@ -272,12 +260,17 @@ def _repeated(views: Mapping[View, Predictions]) -> list[str]:
     for view, table in views.items():
         several = sum(number > 1 for number in table.images)
         if several:
-            notes.append(f"{view}: {several} exams have several images of this view; their scores were averaged")
+            notes.append(f"{view}: exams with several images of this view, whose scores were averaged: {several}")
     return notes
 
 
 def _write(scores: Scores, out: Path, models: Path, options: PredictOptions) -> None:
     folder = out / "predictions"
+    for level in LEVELS:  # an earlier call may have had more views
+        (folder / f"{level}.csv").unlink(missing_ok=True)
+    for view in View:
+        plain_file(folder, view).unlink(missing_ok=True)
+        ids_file(plain_file(folder, view)).unlink(missing_ok=True)
     for table in scores.levels():
         write_predictions(folder / f"{table.level}.csv", table)
     for table in scores.views.values():

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pandas as pd
+
 import ensemble_mammo
 from ensemble_mammo.archives import KINDS
 from ensemble_mammo.archives.folders import write_folders
@@ -25,7 +27,8 @@ from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, read_dataset, write_dataset
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_dataset
 from ensemble_mammo.records.png16 import write_png16
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS, deal
@@ -33,6 +36,7 @@ from ensemble_mammo.records.task import TASKS, Task, task_named
 
 _log = logging.getLogger(__name__)
 _JOURNAL = ".prepare.jsonl"
+_SOURCES = ".sources.csv"
 _ROW_FACTS = [
     "manufacturer",
     "device",
@@ -89,7 +93,8 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         options: how.
 
     Returns:
-        The dataset, as `read_dataset(out)` gives it. `dataset.json` lists the files left out and why.
+        The dataset, as `read_dataset(out)` gives it. `dataset.json` lists the files left out and why; where
+        PatientIDs became pseudonyms, `<out>.sources.csv` does, and names the source of each image.
 
     Raises:
         DatasetError: nothing usable there; with `strict`, a file that cannot be read.
@@ -122,21 +127,33 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         journal.remove()
         raise DatasetError(f"{path}: no file could be prepared; first: {left_out[0][0]}: {left_out[0][1]}")
     kept = [image for image in listing.images if image.image_id in prepared]
-    rows = [_row(image, prepared[image.image_id]) for image in kept]
+    rows = [_row(image, prepared[image.image_id], listing.hidden) for image in kept]
     notes = Counter(note for image in kept for note in prepared[image.image_id]["notes"])
     labels = {task: [image.labels.get(task, "") for image in kept] for task in _tasks(kept, options)}
     rows = _divided(rows, labels, task_named(options.archive.task), options)
     _say(left_out, notes)
-    description = _description(kind, path, options, rows) | {
-        "left_out": [{"source": source, "reason": reason} for source, reason in left_out],
+    description = _description(kind, options, rows) | {
         "notes": list(listing.notes),
         "image_notes": dict(notes.most_common()),
     }
+    if listing.hidden:
+        _write_sources(_beside(out, _SOURCES), kept, left_out)
+        reasons = Counter(reason for _, reason in left_out).most_common()
+        description["left_out"] = [{"reason": reason, "count": count} for reason, count in reasons]
+    else:
+        description["archive"] = str(path.resolve())
+        description["left_out"] = [{"source": source, "reason": reason} for source, reason in left_out]
+    write_folders(Dataset(out, manifest_table(rows, labels, str(out / MANIFEST)), options.preparation))
     write_dataset(out, rows, labels, description)
     journal.remove()
-    dataset = read_dataset(out)
-    write_folders(dataset)
-    return dataset
+    return read_dataset(out)
+
+
+def _write_sources(path: Path, kept: Sequence[ArchiveImage], left_out: Sequence[tuple[str, str]]) -> None:
+    rows = [(image.image_id, image.source, "") for image in kept] + [("", *one) for one in left_out]
+    table = pd.DataFrame(rows, columns=["image_id", "source", "reason"])
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    path.chmod(0o600)
 
 
 def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
@@ -163,9 +180,11 @@ def _clear(out: Path, restart: bool) -> None:
     if (out / _JOURNAL).exists():
         for half in (out / "images").rglob(".*.png"):
             half.unlink()
+        shutil.rmtree(out / "folders", ignore_errors=True)
     if restart and ((out / MANIFEST).exists() or (out / _JOURNAL).exists()):
         (out / MANIFEST).unlink(missing_ok=True)
         (out / _JOURNAL).unlink(missing_ok=True)
+        _beside(out, _SOURCES).unlink(missing_ok=True)
         for name in ("images", "folders"):
             shutil.rmtree(out / name, ignore_errors=True)
 
@@ -231,7 +250,7 @@ def _file_of(image: ArchiveImage) -> str:
     return f"images/{image.view}/{image.image_id}.png"
 
 
-def _row(image: ArchiveImage, made: Mapping[str, Any]) -> ImageRow:
+def _row(image: ArchiveImage, made: Mapping[str, Any], hidden: bool) -> ImageRow:
     facts = {name: str(made[name]) for name in _ROW_FACTS}
     return ImageRow(
         image.image_id,
@@ -240,7 +259,7 @@ def _row(image: ArchiveImage, made: Mapping[str, Any]) -> ImageRow:
         image.view.value,
         _file_of(image),
         image.split,
-        source=image.source,
+        source="" if hidden else image.source,
         source_sha256=made["source_sha256"],
         **facts,
     )
@@ -272,11 +291,10 @@ def _divided(
     return divided
 
 
-def _description(kind: str, archive: Path, options: PrepareOptions, rows: list[ImageRow]) -> dict[str, Any]:
+def _description(kind: str, options: PrepareOptions, rows: list[ImageRow]) -> dict[str, Any]:
     return {
         "format": 1,
         "kind": kind,
-        "archive": str(archive.resolve()),
         "task": options.archive.task,
         "preparation": to_mapping(options.preparation),
         "split": list(options.split),

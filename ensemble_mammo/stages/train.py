@@ -204,13 +204,17 @@ def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View, recipe:
             f"{' and '.join(needs)} needs validation images and {view} has none: "
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
         )
-    if len(parts["train"]) < recipe.recommended_images:
+    own = int((~parts["train"]["mirrored"]).sum())
+    if own < recipe.recommended_images:
         log.warning(
             "%s: %d training images; the recipe's source recommends %d or more a view (trained all the same)",
             view,
-            len(parts["train"]),
+            own,
             recipe.recommended_images,
         )
+    before = sum(stage.epochs for stage in recipe.train.stages[:-1])
+    if before >= recipe.train.epochs:
+        log.warning("%s: train.epochs = %d ends before the last of train.stages begins", view, recipe.train.epochs)
 
 
 def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions) -> bool:

@@ -56,7 +56,8 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
 
     Runs lie in `fold-<k>/<VIEW>/`, the out-of-fold predictions in `predictions/`, the report in `report/`.
     Where the recipe chooses its epoch on validation, the next fold is taken for it (and is in no training);
-    where it keeps the last epoch, all other folds train.
+    where it keeps the last epoch, all other folds train. Exams without a label are predicted, and left out of
+    the report with a note.
 
     Raises:
         DatasetError: fewer labelled subjects than folds.
@@ -74,14 +75,15 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
         for view, recipe in recipes.items():
             _log.info("fold %d of %d, %s", fold + 1, options.folds, view)
             train(dataset, view, recipe, folder, _of_fold(options, fold_of, fold, recipe))
-        labelled = PredictOptions(subjects=held_out, device=options.train.device)
-        for view, table in predict(dataset, folder, options=labelled).views.items():
+        of_fold = PredictOptions(subjects=held_out, only=options.views, device=options.train.device)
+        for view, table in predict(dataset, folder, options=of_fold).views.items():
             tables[view].append(table)
     joined = [_joined(parts) for parts in tables.values() if parts]
     for table in joined:
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
         write_plain(out / "predictions", table)
-    return report(joined, truth_from_dataset(dataset, task), out / "report", options.report)
+    settled = replace(options.report, allow_unlabelled=True)
+    return report(joined, truth_from_dataset(dataset, task), out / "report", settled)
 
 
 def _folds(dataset: Dataset, options: CrossvalOptions, task: str) -> dict[str, int]:

@@ -32,7 +32,7 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
             "no such folder" if not folder.is_dir() else "neither a manifest.csv nor a view folder such as CC_R in it"
         )
         raise DatasetError(
-            f"{folder}: {found}; prepare a dataset with `ensemble-mammo prepare KIND PATH --out {folder}`, "
+            f"{folder}: {found}; make a dataset with `ensemble-mammo prepare KIND PATH --out {folder}`, "
             "or name one with --data"
         )
     prepared = beside / f"prepared-{folder.resolve().name}"

@@ -1,8 +1,11 @@
 import shutil
 import stat
+import time
+from collections import Counter
 
 import pydicom
 import pytest
+from PIL import Image
 
 from ensemble_mammo.archives.dicom import find_images, list_dicom
 from ensemble_mammo.archives.options import ArchiveOptions
@@ -65,6 +68,16 @@ def test_labels_are_joined_by_exam(two, tmp_path):
     assert {(i.exam_id, i.labels["density"]) for i in listing.images if i.labels} == {(study, "A"), ("1.2.3", "B")}
 
 
+def test_labels_are_joined_by_the_date_where_headers_have_no_study(two, tmp_path):
+    for place in two.glob("*/*.dcm"):
+        change(place, StudyInstanceUID=None, StudyDate="20240131")
+    labels = table(tmp_path, "patient_id,exam,density\nPH0001,2024-01-31,A\nPH0002,2020-01-01,B\n")
+    images = list_dicom(two, ArchiveOptions(labels=labels, exam_column="exam")).images
+    assert [(i.exam_id, dict(i.labels)) for i in images] == 4 * [("2024-01-31", {"density": "A"})] + 4 * [
+        ("2024-01-31", {})
+    ]
+
+
 def test_labels_that_fit_no_image_are_refused_with_what_they_are_joined_by(two, tmp_path):
     labels = table(tmp_path, "patient_id,density\nX1,A\n")
     with pytest.raises(DatasetError, match=r"none of its rows belongs to any of the 8 images; .* by patient_id"):
@@ -76,9 +89,10 @@ def test_labels_that_fit_no_image_are_refused_with_what_they_are_joined_by(two, 
     [
         ("patient,density\nPH0001,A\n", r"table\.csv line 1: column patient_id missing; found patient, density"),
         ("patient_id,acr\nPH0001,A\n", "column density missing; .*--label-column"),
-        ("patient_id,density\nPH0001,A\nPH0001,B\n", "line 3: PH0001 is B, but A in an earlier row"),
+        ("patient_id,density\nPH0001,A\nPH0001,B\n", r"table\.csv line 3: label B, but A for the same in line 2$"),
         ("patient_id,density\nPH0001,X\nPH0002,Y\n", "line 2: label 'X' is not one of .*; line 3: label 'Y'"),
         ("", "not a table"),
+        ("patient_id,density\nPH0001,A,\nPH0002,B,\n", "rows have more cells than the header"),
     ],
 )
 def test_a_labels_table_that_cannot_be_right_is_refused(two, tmp_path, text, match):
@@ -128,15 +142,39 @@ def test_a_views_table_says_what_headers_do_not_as_the_rsna_release_needs(two, t
         "PH0001/1.dcm": View.CC_R,
         "PH0001/2.dcm": View.MLO_L,
     }
-    assert listing.left_out[0][0] == "PH0001/3.dcm"
-    assert "view not known from header or name" in listing.left_out[0][1]
+    assert listing.left_out == (("PH0001/3.dcm", "the views table says AT"),)
+
+
+def test_a_views_table_decides_against_header_and_name_and_an_empty_cell_says_nothing(two, tmp_path):
+    views = table(tmp_path, "file,view\nPH0001/CC_R.dcm,LM\nPH0001/CC_L.dcm,\n")
+    listing = list_dicom(two, ArchiveOptions(views=views, keep_ids=True))
+    assert len(listing.images) == 7 and listing.left_out == (("PH0001/CC_R.dcm", "the views table says LM"),)
+
+
+@pytest.mark.parametrize("key", ["CC_R.dcm", "CC_R"])
+def test_a_name_that_several_files_have_is_refused_in_views_and_in_labels(two, tmp_path, key):
+    expected = rf"table\.csv: '{key}' may be PH0001/CC_R\.dcm or PH0002/CC_R\.dcm; give paths relative to the archive"
+    views = table(tmp_path, f"file,view\n{key},CC_R\n")
+    with pytest.raises(DatasetError, match=expected):
+        list_dicom(two, ArchiveOptions(views=views, keep_ids=True))
+    labels = table(tmp_path, f"file,density\n{key},A\n")
+    with pytest.raises(DatasetError, match=expected):
+        list_dicom(two, ArchiveOptions(labels=labels, file_column="file", keep_ids=True))
+
+
+def test_a_path_belongs_to_its_file_alone(two, tmp_path):
+    shutil.copy(two / "PH0001" / "CC_R.dcm", two / "CC_R.dcm")
+    labels = table(tmp_path, "file,density\nCC_R.dcm,A\nPH0002/CC_R.dcm,B\n")
+    images = list_dicom(two, ArchiveOptions(labels=labels, file_column="file", keep_ids=True)).images
+    assert {i.source: i.labels["density"] for i in images if i.labels} == {"CC_R.dcm": "A", "PH0002/CC_R.dcm": "B"}
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("name,view\na,CC_R\n", "line 1: no column file or image_id; found name, view"),
-        ("file,side\na,R\n", "column view missing"),
+        ("file,side\na,R\n", r"column view missing; found file, side; a views table has the columns file .* and view$"),
+        ("file,view\na,CC\nb,CCX\n", "line 3: view 'CCX' is not one of CC, MLO, CC_R"),
         ("file,view\na,CC_R\na,CC_L\n", "line 3: file 'a' stands in an earlier row with another view"),
     ],
 )
@@ -152,8 +190,6 @@ def test_several_images_of_one_view_have_ids_of_their_own(two):
 
 
 def test_pictures_are_subjects_by_their_folder_and_a_picture_without_one_is_refused(tmp_path):
-    from PIL import Image
-
     for place in ("in/p1/LCC.png", "in/p2/LCC.png"):
         (tmp_path / place).parent.mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / place)
@@ -161,6 +197,39 @@ def test_pictures_are_subjects_by_their_folder_and_a_picture_without_one_is_refu
     assert [(i.subject_id, i.exam_id, i.view) for i in images] == [("p1", "1", View.CC_L), ("p2", "1", View.CC_L)]
     with pytest.raises(DatasetError, match=r"LCC\.png: no PatientID in the header and no folder of its own"):
         list_dicom(tmp_path / "in" / "p1", ArchiveOptions())
+
+
+def pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "exam"),
+    [
+        ("p1/CC/L_CC.png", "p1", "1"),
+        ("p1/left/L_CC.png", "p1", "1"),
+        ("CC_R/test/A/1251_2_A_CC_R.png", "1251", "2"),
+        ("AllDICOMs/20587054_b6a4_MG_R_CC_ANON.png", "b6a4", "1"),
+    ],
+)
+def test_pictures_are_subjects_by_the_id_in_the_name_or_the_nearest_folder_that_is_no_view(
+    tmp_path, name, subject, exam
+):
+    [image] = list_dicom(pictures(tmp_path / "in", name), ArchiveOptions()).images
+    assert (image.subject_id, image.exam_id) == (subject, exam)
+
+
+def test_a_folder_with_more_than_five_images_of_a_view_is_no_subject(tmp_path):
+    names = [f"A/{n}_LCC.png" for n in range(6)]
+    assert len(list_dicom(pictures(tmp_path / "five", *names[:5]), ArchiveOptions()).images) == 5
+    with pytest.raises(DatasetError, match=r"more than 5 images of one view \('A' 6 of CC_L\); name the subjects with"):
+        list_dicom(pictures(tmp_path / "six", *names), ArchiveOptions())
+    labels = table(tmp_path, "file,patient_id,density\n" + "".join(f"{name},{name[2]},A\n" for name in names))
+    images = list_dicom(tmp_path / "six", ArchiveOptions(labels=labels, file_column="file")).images
+    assert {i.subject_id for i in images} == set("012345")
 
 
 def test_files_that_cannot_be_read_and_files_that_are_none_are_told_apart(two):
@@ -206,6 +275,14 @@ def test_an_empty_folder_and_one_without_a_mammogram_are_refused(tmp_path):
     (tmp_path / "empty" / "a.dcm").write_text("no")
     with pytest.raises(DatasetError, match=r"no usable mammogram among 1 files \(a\.dcm: holds text"):
         list_dicom(tmp_path / "empty", ArchiveOptions())
+
+
+@pytest.mark.real
+def test_the_released_table_of_54706_rows_is_read_quickly(real_data):
+    before = time.process_time()
+    views = read_views(real_data / "rsna" / "train.csv").values
+    assert time.process_time() - before < 3
+    assert Counter(stated.other for stated in views.values()) == {"": 54668, "AT": 19, "LM": 10, "ML": 8, "LMO": 1}
 
 
 @pytest.mark.real

@@ -2,6 +2,7 @@ import shutil
 
 import pydicom
 import pytest
+from PIL import Image
 
 from ensemble_mammo.archives.subjects import all_subject_images, subject_images
 from ensemble_mammo.archives.tables import read_views
@@ -46,6 +47,44 @@ def test_two_studies_are_refused_with_their_files(subject):
     change(subject / "MLO_R.dcm", StudyInstanceUID="1.2.3")
     with pytest.raises(DatasetError, match=r"files of 2 studies \(.* \| MLO_R\.dcm\); one folder holds one exam"):
         subject_images(subject, None)
+
+
+def pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (
+            ("A/1251_1_A_CC_R.png", "B/1300_1_B_CC_R.png"),
+            r"2 patients \(A/1251_1_A_CC_R\.png \| B/1300_1_B_CC_R\.png\)",
+        ),
+        (("1251_1_A_CC_R.png", "1251_2_A_CC_R.png"), r"2 studies \(1251_1_A_CC_R\.png \| 1251_2_A_CC_R\.png\)"),
+        (
+            ("20587054_b6a4_MG_R_CC_ANON.png", "20587148_fd74_MG_L_CC_ANON.png"),
+            r"2 patients \(20587054_b6a4_MG_R_CC_ANON\.png \| 20587148_fd74_MG_L_CC_ANON\.png\)",
+        ),
+    ],
+)
+def test_without_headers_the_ids_in_the_names_tell_patients_and_studies_apart(tmp_path, names, match):
+    with pytest.raises(DatasetError, match=f"files of {match}"):
+        subject_images(pictures(tmp_path / "s", *names), None)
+
+
+@pytest.mark.real
+def test_a_tree_of_several_subjects_is_refused_as_one(real_data):
+    with pytest.raises(DatasetError, match=r"files of \d patients \(.*_CC_R\.png"):
+        subject_images(real_data / "infn-density" / "TestSet", None)
+
+
+def test_a_views_table_leaves_out_what_it_calls_another_view(subject, tmp_path):
+    (tmp_path / "views.csv").write_text("file,view\nCC_L.dcm,AT\n")
+    images, notes = subject_images(subject, read_views(tmp_path / "views.csv"))
+    assert len(images) == 3 and notes == ["left out PH0001/CC_L.dcm: the views table says AT"]
 
 
 def test_a_name_that_contradicts_its_header_is_refused_unless_a_table_decides(subject, tmp_path):

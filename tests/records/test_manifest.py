@@ -103,6 +103,13 @@ def test_a_manifest_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tmp_pa
     assert len(read_dataset(tmp_path).table) == 3
 
 
+def test_a_manifest_whose_rows_are_longer_than_its_header_is_refused(tmp_path):
+    header, *rows = (write(tmp_path) / "manifest.csv").read_text().splitlines()
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *(f"{row}," for row in rows)]) + "\n")
+    with pytest.raises(DatasetError, match=r"manifest\.csv: rows have more cells than the header \(a ',' at their"):
+        read_dataset(tmp_path)
+
+
 def test_columns_that_may_be_missing_are_empty_and_those_that_must_not_are_named(tmp_path):
     write(tmp_path)
     table = pd.read_csv(tmp_path / "manifest.csv", dtype=str, keep_default_na=False)

@@ -1,6 +1,6 @@
 import pytest
 
-from ensemble_mammo.records.naming import NameFacts, facts_of_name, view_of_text
+from ensemble_mammo.records.naming import NameFacts, StatedView, facts_of_cells, facts_of_name, only_view_words
 from ensemble_mammo.records.subject import Projection, Side, View
 
 
@@ -56,12 +56,39 @@ def test_ids_and_class_are_read_where_the_name_follows_a_known_pattern():
     assert (inbreast.subject_id, inbreast.image_id) == ("b6a4f750c6df4f90", "20587080")
 
 
-@pytest.mark.parametrize(("text", "view"), [("CC_R", View.CC_R), ("R-MLO", View.MLO_R), (" left cc ", View.CC_L)])
-def test_a_cell_names_a_view_in_the_same_words(text, view):
-    assert view_of_text(text) is view
+@pytest.mark.parametrize(
+    ("cells", "stated"),
+    [
+        (("CC_R",), StatedView(Projection.CC, Side.RIGHT)),
+        ((" left cc ",), StatedView(Projection.CC, Side.LEFT)),
+        (("RMLO", "R"), StatedView(Projection.MLO, Side.RIGHT)),
+        (("MLO", "left"), StatedView(Projection.MLO, Side.LEFT)),
+        (("", "L"), StatedView(None, Side.LEFT)),
+        (("AT", "L"), StatedView(None, Side.LEFT, "AT")),
+        (("R ML",), StatedView(None, Side.RIGHT, "R ML")),
+        (("LXCCL",), StatedView(None, None, "LXCCL")),
+        (("", ""), StatedView()),
+    ],
+)
+def test_the_cells_of_a_views_table_are_read_in_the_same_words(cells, stated):
+    assert facts_of_cells(*cells) == stated
 
 
-@pytest.mark.parametrize("text", ["", "CC", "ML_R", "CC_R MLO_R"])
-def test_a_cell_that_names_no_view_is_refused(text):
-    with pytest.raises(ValueError, match=r"is not one of CC_R, CC_L, MLO_R, MLO_L"):
-        view_of_text(text)
+@pytest.mark.parametrize(
+    ("cells", "match"),
+    [
+        (("CCX",), r"view 'CCX' is not one of CC, MLO, CC_R, .* or another projection \(AT, ML, LM, LMO"),
+        (("?",), "view '.' is not one of CC"),
+        (("CC", "X"), "laterality 'X' is not one of R, RIGHT, L, LEFT"),
+        (("CC_R", "L"), "view 'CC_R' with laterality 'L' names two sides"),
+        (("CC_R MLO_R",), "view 'CC_R MLO_R' names two projections"),
+    ],
+)
+def test_cells_that_name_no_view_or_two_are_refused(cells, match):
+    with pytest.raises(ValueError, match=match):
+        facts_of_cells(*cells)
+
+
+def test_a_folder_that_only_says_a_view_or_a_side_is_told_from_other_names():
+    assert all(only_view_words(name) for name in ("CC", "left", "R_MLO", "CC_L"))
+    assert not any(only_view_words(name) for name in ("p1", "CC1", "Müller_L", "", "-"))

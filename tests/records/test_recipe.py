@@ -140,3 +140,26 @@ def test_one_level_of_extends_is_allowed(write):
 def test_the_written_recipe_of_another_version_is_refused_with_its_place():
     with pytest.raises(RecipeError, match=r"runs/CC_R/recipe\.toml: unknown key 'colour'"):
         recipe_from_toml(BASE + "[colour]\n", "runs/CC_R/recipe.toml")
+
+
+def test_a_setting_reaches_into_the_stages():
+    recipe = load_recipe("density/finetune", None, ["train.stages.0.learning_rate=1e-3", "train.stages.0.epochs=2"])
+    assert (recipe.train.stages[0].learning_rate, recipe.train.stages[0].epochs) == (1e-3, 2)
+    with pytest.raises(RecipeError, match="'9' is no place in a list of 2"):
+        load_recipe("density/finetune", None, ["train.stages.9.epochs=2"])
+
+
+def test_what_a_child_says_stands_above_what_its_parent_says_of_a_view(tmp_path):
+    base = recipe_to_toml(load_recipe("density/demo"))
+    (tmp_path / "parent.toml").write_text(base + "\n[view.MLO_L.train]\nepochs = 3\nbatch_size = 3\n")
+    (tmp_path / "child.toml").write_text('extends = "parent.toml"\n[train]\nepochs = 7\n')
+    recipe = load_recipe(tmp_path / "child.toml", View.MLO_L)
+    assert (recipe.train.epochs, recipe.train.batch_size) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "setting", ["train.early_stopping=-1", "train.plateau_factor=3", "train.momentum=5", "input.std=nan"]
+)
+def test_numbers_outside_their_range_are_refused(setting):
+    with pytest.raises(RecipeError, match="expected"):
+        load_recipe("density/finetune", None, [setting])

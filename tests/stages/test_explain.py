@@ -132,7 +132,7 @@ def test_several_images_of_one_view_have_a_map_each(subject, exams, runs, tmp_pa
 def test_several_runs_of_one_view_are_refused(exams, runs, tmp_path):
     for fold in (0, 1):
         shutil.copytree(runs / "CC_R", tmp_path / "folds" / f"fold-{fold}" / "CC_R")
-    with pytest.raises(RunError, match=r"2 runs of CC_R; a map shows one network: name one fold, such as .*fold-0"):
+    with pytest.raises(RunError, match=r"2 runs of one view; a map shows one network: name one fold, such as .*fold-0"):
         explain(exams / "PH0001", tmp_path / "folds", tmp_path / "out", ExplainOptions())
 
 

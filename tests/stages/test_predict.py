@@ -147,7 +147,15 @@ def test_several_images_of_one_view_are_averaged_and_said_so(subject, exams, run
     result = predict(subject, runs)
     assert np.allclose(scores_of(result)["CC_R"]["PH0001"], (one["CC_R"]["PH0001"] + theirs) / 2, atol=1e-6)
     assert result.views[View.CC_R].images == (2,)
-    assert "CC_R: 1 exams have several images of this view; their scores were averaged" in result.notes
+    assert "CC_R: exams with several images of this view, whose scores were averaged: 1" in result.notes
+
+
+def test_tables_of_views_that_an_earlier_call_had_are_taken_away(subject, runs, tmp_path):
+    predict(subject, runs, tmp_path / "out")
+    (subject / "CC_L.dcm").unlink()
+    predict(subject, runs, tmp_path / "out")
+    assert not list((tmp_path / "out" / "predictions").glob("*CC_L*"))
+    assert not list((tmp_path / "out" / "predictions").glob("*ccl*"))
 
 
 def test_a_damaged_image_costs_its_view_alone(subject, runs):

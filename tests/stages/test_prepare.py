@@ -142,6 +142,46 @@ def test_ids_are_pseudonyms_by_default_with_the_key_beside_the_dataset(few, tmp_
     assert "2.25." not in written and (tmp_path / "out.key").read_text().strip() not in written
 
 
+def test_with_pseudonyms_no_path_of_the_users_stands_in_the_dataset(few, tmp_path, in_process):
+    cut(few / "PH0002" / "MLO_R.dcm")
+    archive = ArchiveOptions(labels=few / "labels.csv")
+    made = prepare("dicom", few, tmp_path / "out", PrepareOptions(archive, SMALL))
+    assert set(made.table["source"]) == {""}
+    description = read_description(made.root)
+    assert "archive" not in description
+    assert [one["count"] for one in description["left_out"]] == [1, 1]
+    assert {"reason": "not an image", "count": 1} in description["left_out"]
+    written = "".join(p.read_text() for p in (made.root / "manifest.csv", made.root / "dataset.json"))
+    assert "PH000" not in written and str(few) not in written
+    sources = pd.read_csv(tmp_path / "out.sources.csv", keep_default_na=False)
+    assert list(sources.columns) == ["image_id", "source", "reason"]
+    assert sources["image_id"].tolist() == [*made.table["image_id"], "", ""]
+    assert sources["source"].tolist()[-2:] == ["labels.csv", "PH0002/MLO_R.dcm"]
+    assert "cannot be decoded" in sources["reason"].iloc[-1]
+
+
+def test_with_ids_kept_the_sources_stand_in_the_dataset_alone(few, tmp_path, in_process):
+    prepare("dicom", few, tmp_path / "out", options(few))
+    assert not (tmp_path / "out.sources.csv").exists()
+
+
+def test_an_interruption_of_the_class_tree_leaves_no_manifest_and_is_mended(few, tmp_path, monkeypatch, in_process):
+    def interrupted(dataset):
+        stage_write(dataset)
+        raise KeyboardInterrupt
+
+    stage_write = stage.write_folders
+    monkeypatch.setattr(stage, "write_folders", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("dicom", few, tmp_path / "out", options(few))
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+    monkeypatch.setattr(stage, "write_folders", stage_write)
+    other = options(few, split=(0.0, 0.0, 1.0))
+    assert len(prepare("dicom", few, tmp_path / "out", other).table) == 8
+    trees = {path.relative_to(tmp_path / "out").parts[3] for path in (tmp_path / "out" / "folders").rglob("*.png")}
+    assert trees == {"test"} and not (tmp_path / "out" / ".prepare.jsonl").exists()
+
+
 def test_the_key_is_refused_inside_the_dataset(few, tmp_path):
     archive = ArchiveOptions(key=tmp_path / "out" / "my.key")
     with pytest.raises(OutputError, match=r"my\.key: the key of the pseudonyms never lies inside the dataset"):
