@@ -118,7 +118,7 @@ def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
     """List any tree of DICOM files or images.
 
     The subject is the header's PatientID, else the labels table's subject where labels are joined by file, else
-    the id in the file's name, else the nearest folder that is not called by a view or side. The exam is the
+    the id in the file's name, else the first folder below `root` that is not called by a view or side. The exam is the
     StudyInstanceUID, else the study's date, else the one in the file's name.
 
     Raises:
@@ -162,7 +162,7 @@ class _Ids(NamedTuple):
 def _ids(image: FoundImage, labels: _Labels, pseudonyms: Pseudonyms) -> _Ids:
     facts, named = image.facts, facts_of_name(image.source)
     stated = facts.patient_id or labels.subject_of(image.source) or named.subject_id
-    folders = reversed(Path(image.source).parent.parts)
+    folders = Path(image.source).parent.parts
     patient = stated or next((name for name in folders if not only_view_words(name)), "")
     if not patient:
         raise DatasetError(

@@ -211,11 +211,12 @@ def pictures(folder, *names):
     [
         ("p1/CC/L_CC.png", "p1", "1"),
         ("p1/left/L_CC.png", "p1", "1"),
+        ("p1/2019/L_CC.png", "p1", "1"),
         ("CC_R/test/A/1251_2_A_CC_R.png", "1251", "2"),
         ("AllDICOMs/20587054_b6a4_MG_R_CC_ANON.png", "b6a4", "1"),
     ],
 )
-def test_pictures_are_subjects_by_the_id_in_the_name_or_the_nearest_folder_that_is_no_view(
+def test_pictures_are_subjects_by_the_id_in_the_name_or_the_first_folder_that_is_no_view(
     tmp_path, name, subject, exam
 ):
     [image] = list_dicom(pictures(tmp_path / "in", name), ArchiveOptions()).images
