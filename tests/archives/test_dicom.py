@@ -216,9 +216,7 @@ def pictures(folder, *names):
         ("AllDICOMs/20587054_b6a4_MG_R_CC_ANON.png", "b6a4", "1"),
     ],
 )
-def test_pictures_are_subjects_by_the_id_in_the_name_or_the_first_folder_that_is_no_view(
-    tmp_path, name, subject, exam
-):
+def test_pictures_are_subjects_by_the_id_in_the_name_or_the_first_folder_that_is_no_view(tmp_path, name, subject, exam):
     [image] = list_dicom(pictures(tmp_path / "in", name), ArchiveOptions()).images
     assert (image.subject_id, image.exam_id) == (subject, exam)
 
