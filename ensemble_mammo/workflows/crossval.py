@@ -12,6 +12,7 @@ import numpy as np
 
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.learning.schedule import needs_validation
+from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
@@ -82,6 +83,8 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     for table in joined:
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
         write_plain(out / "predictions", table)
+    for table in fuse(joined, task, options.report.fusion).levels.values():
+        write_predictions(out / "predictions" / f"{table.level}.csv", table)
     settled = replace(options.report, allow_unlabelled=True)
     return report(joined, truth_from_dataset(dataset, task), out / "report", settled)
 

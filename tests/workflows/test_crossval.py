@@ -25,6 +25,13 @@ def test_every_exam_is_predicted_once_out_of_fold(tmp_path):
     table = pd.read_csv(tmp_path / "cv/predictions/CC_R.csv")
     assert sorted(table["subject_id"]) == sorted(dataset.table["subject_id"])
     assert found.counts["CC_R"].exams == len(dataset.table)
+    assert sorted(p.name for p in (tmp_path / "cv/predictions").iterdir()) == [
+        "CC_R.csv",
+        "predictions_ccr.ids.csv",
+        "predictions_ccr.txt",
+        "right.csv",
+        "subject.csv",
+    ]
     assert sorted(p.name for p in (tmp_path / "cv").iterdir()) == [
         "crossval.json",
         "fold-0",
