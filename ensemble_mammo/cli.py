@@ -364,7 +364,7 @@ def demo(
     result = run(out, DemoOptions(subjects, seed))
     scores_table(result.scores, out / "runs", Fusion(), False)
     report_table(result.report, out / "report", False)
-    typer.echo(f"report: {result.page}")
+    typer.echo("These are phantoms: the figures show that the parts work together, and say nothing of patients.")
     typer.echo(f"class activation maps: {result.maps}")
     typer.echo(NOTICE)
 

@@ -261,8 +261,8 @@ def test_a_run_folder_of_another_task(fails, exams, runs, tmp_path):
 def test_a_recipe_with_a_misspelt_key(fails, tmp_path):
     (tmp_path / "own.toml").write_text('extends = "density/demo"\n[train]\nepoch = 3\n')
     line = fails("train", "--recipe", tmp_path / "own.toml", "--out", tmp_path / "runs")
-    assert line == f"{tmp_path / 'own.toml'}: unknown key 'train.epoch'; did you mean 'epochs'?"
-    assert "did you mean 'epochs'?" in fails("train", "--set", "train.epoch=3", "--out", tmp_path / "runs")
+    assert line == f"{tmp_path / 'own.toml'}: unknown key 'train.epoch'; did you mean 'train.epochs'?"
+    assert "did you mean 'train.epochs'?" in fails("train", "--set", "train.epoch=3", "--out", tmp_path / "runs")
     assert "recipe 'finetun' is neither" in fails("train", "--recipe", "finetun", "--out", tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

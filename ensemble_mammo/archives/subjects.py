@@ -106,7 +106,9 @@ def _refuse_two(folder: Path, found: list[FoundImage], what: str, ids: list[str 
         if identity:
             groups.setdefault(identity, []).append(image.source)
     if len(groups) > 1:
-        shown = " | ".join(", ".join(files[:4]) + (" …" if len(files) > 4 else "") for files in groups.values())
+        firsts = [", ".join(files[:4]) + (" …" if len(files) > 4 else "") for files in list(groups.values())[:3]]
+        shown = " | ".join(firsts) + (" | …" if len(groups) > len(firsts) else "")
         raise DatasetError(
-            f"{folder}: files of {len(groups)} {what} ({shown}); one folder holds one exam of one subject"
+            f"{folder}: files of {len(groups)} {what} ({shown}); one folder holds one exam of one subject; for a "
+            "folder of subject folders use --subjects"
         )

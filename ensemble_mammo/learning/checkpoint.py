@@ -30,6 +30,8 @@ from ensemble_mammo.records.task import TASKS, Task
 FORMAT = 1
 """Of weights.safetensors and state.safetensors; another number is refused."""
 
+CROSSVAL = "crossval.json"
+"""Lies in a folder of runs that a cross-validation made, with the fingerprint of its data."""
 RECIPE = "recipe.toml"
 WEIGHTS = "weights.safetensors"
 CHECKSUM = "weights.safetensors.sha256"

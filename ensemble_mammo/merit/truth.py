@@ -40,13 +40,15 @@ class Truth:
     "(level or '', subject_id, exam_id or '') -> number of the class; the more exact key decides"
     ordered: tuple[int, ...] = ()
     "numbers of the classes in file order, where there are no ids"
+    learned: frozenset[str] = frozenset()
+    "subjects of the dataset's splits train and val, whose figures are no test of networks that learned from them"
 
     def of(self, predictions: Predictions) -> NDArray[np.int64]:
         """The true class of each row [N], as numbers from 0; `UNKNOWN` where there is no label."""
         return np.array([self._one(predictions.level, *key) for key in predictions.keys], dtype=np.int64)
 
     def _one(self, level: str, subject: str, exam: str) -> int:
-        for key in ((level, subject, exam), (ANY, subject, exam), (ANY, subject, ANY)):
+        for key in ((level, subject, exam), (ANY, subject, exam), (level, subject, ANY), (ANY, subject, ANY)):
             if key in self.labels:
                 return self.labels[key]
         return UNKNOWN
@@ -154,7 +156,8 @@ def truth_from_dataset(dataset: Dataset, task: Task, split: str | None = None) -
     """True classes from the label column of a prepared dataset; images without label are passed over.
 
     Where breasts make the subject by their mean (density), the label is the exam's. Else each level has the highest
-    class among its own images: a left breast keeps its label when the right one is malignant.
+    class among its own images: a left breast keeps its label when the right one is malignant. A subject with one
+    exam has its label whatever the predictions call the exam (raw folders say `1`, datasets often a study).
 
     Args:
         dataset: a prepared dataset.
@@ -177,4 +180,7 @@ def truth_from_dataset(dataset: Dataset, task: Task, split: str | None = None) -
         raise PredictionError(
             f"{dataset.root}: no image{f' of split {split}' if split else ''} has a {task.name} label"
         )
-    return Truth(task, f"{dataset.root.name or dataset.root}, column {task.name}", labels)
+    exams = dataset.table.groupby("subject_id")["exam_id"].nunique()
+    labels |= {(level, s, ANY): n for (level, s, _), n in labels.items() if exams[s] == 1}
+    learned = frozenset(rows.loc[rows["split"].isin(["train", "val"]), "subject_id"])
+    return Truth(task, f"{dataset.root.name or dataset.root}, column {task.name}", labels, learned=learned)

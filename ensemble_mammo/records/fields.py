@@ -64,7 +64,11 @@ def _build(kind: Any, table: Any, where: str, problems: list[str]) -> Any:
         name = f"{where}.{key}" if where else key
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            hint = (
+                f"did you mean {(f'{where}.' if where else '') + near[0]!r}?"
+                if near
+                else f"known keys: {', '.join(known)}"
+            )
             problems.append(f"unknown key {name!r}; {hint}")
             continue
         values[key] = _convert(hints[key], value, name, problems)

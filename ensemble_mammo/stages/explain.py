@@ -139,7 +139,8 @@ def _explain_exam(
         written.append(MapFiles(*key, image.view.value, name, score, (folder / f"{stem}.npy").as_posix()))
         panels.setdefault(image.view, drawn)
         titles.setdefault(image.view, f"{name}  {score:.2f}")
-    _write_png(out / folder / "sheet.png", sheet(panels, titles))
+    heading = f"{options.method}: class and its score. Not a medical device; for research."
+    _write_png(out / folder / "sheet.png", sheet(panels, titles, heading))
     return written
 
 

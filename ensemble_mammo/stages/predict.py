@@ -22,7 +22,7 @@ from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
-from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
+from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
@@ -42,9 +42,6 @@ from ensemble_mammo.records.subject import LEVELS, View
 from ensemble_mammo.records.task import Task
 
 _log = logging.getLogger(__name__)
-
-CROSSVAL = "crossval.json"
-"""Lies in a folder of runs that a cross-validation made, with the fingerprint of its data."""
 
 
 @dataclass(frozen=True)

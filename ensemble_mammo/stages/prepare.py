@@ -313,7 +313,7 @@ def _description(kind: str, options: PrepareOptions, rows: list[ImageRow]) -> di
 
 def _say(left_out: list[tuple[str, str]], notes: Counter[str]) -> None:
     if left_out:
-        _log.warning("%d files left out:", len(left_out))
+        _log.warning("files left out: %d", len(left_out))
         for reason, count in Counter(reason for _, reason in left_out).most_common(8):
             first = next(source for source, own in left_out if own == reason)
             more = f" (and {count - 1} more like it)" if count > 1 else ""

@@ -172,7 +172,7 @@ def _unlabelled(given: Sequence[Predictions], labels: Truth, options: ReportOpti
     hint = f"{elsewhere} of them have labels of another exam_id or level only; " if elsewhere else ""
     raise PredictionError(
         f"{labels.source}: no true class for {len(unknown)} predicted exams: {shown}{more}; {hint}"
-        "add their labels, or allow unlabelled exams to be left out (some exam of each level must have one)"
+        "add their labels, or leave such exams out with --allow-unlabelled (some exam of each level must have one)"
     )
 
 
@@ -180,7 +180,13 @@ def _truth_notes(given: Sequence[Predictions], labels: Truth, unlabelled: int) -
     notes = []
     if unlabelled:
         notes.append(f"predicted exams left out because they have no true class: {unlabelled}")
-    unused = len(labels.subjects() - {subject for p in given for subject in p.subject_ids})
+    predicted = {subject for p in given for subject in p.subject_ids}
+    if seen := len(labels.learned & predicted):
+        notes.append(
+            f"of the {len(predicted)} subjects {seen} are of the dataset's splits train and val: figures of networks "
+            "that learned from this dataset are no test figures"
+        )
+    unused = len(labels.subjects() - labels.learned - predicted)
     if unused:
         notes.append(f"subjects with a true class but no prediction: {unused}")
     if labels.task.breast_to_subject == "maximum" and all(level == ANY for level, _, _ in labels.labels):

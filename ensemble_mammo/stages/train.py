@@ -15,7 +15,7 @@ import pandas as pd
 
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError
 from ensemble_mammo.learning import events, loop, record
-from ensemble_mammo.learning.checkpoint import CHECKSUM, RECIPE, WEIGHTS, Passport, load_run, read_info
+from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
 from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.loop import Advance, Judgement, Samples, Setting, State
@@ -223,6 +223,8 @@ def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions)
     Raises:
         RunError: it holds another run.
     """
+    if (folder.parent / CROSSVAL).is_file():
+        raise RunError(f"{folder.parent}: holds the folds of a cross-validation; give another --out")
     record.clear(folder, everything=options.restart)
     found = record.read_identity(folder)
     if not found:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.learning.checkpoint import CROSSVAL, RECIPE
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.truth import truth_from_dataset
@@ -22,7 +23,7 @@ from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.splits import deal
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import task_named
-from ensemble_mammo.stages.predict import CROSSVAL, PredictOptions, predict
+from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.report import Report, ReportOptions, report
 from ensemble_mammo.stages.train import TrainOptions, train
 
@@ -62,8 +63,12 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
 
     Raises:
         DatasetError: fewer labelled subjects than folds.
+        RunError: `out` holds runs that are no folds.
     """
     options = options or CrossvalOptions()
+    plain = next((out / view for view in View if (out / view / RECIPE).is_file()), None)
+    if plain is not None:
+        raise RunError(f"{plain}: a run that is no fold of a cross-validation lies there; give another --out")
     recipes = {view: load_recipe(options.recipe, view, options.settings) for view in options.views}
     task = task_named(next(iter(recipes.values())).task)
     fold_of = _folds(dataset, options, task.name)
@@ -86,7 +91,8 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     for table in fuse(joined, task, options.report.fusion).levels.values():
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
     settled = replace(options.report, allow_unlabelled=True)
-    return report(joined, truth_from_dataset(dataset, task), out / "report", settled)
+    out_of_fold = replace(truth_from_dataset(dataset, task), learned=frozenset())
+    return report(joined, out_of_fold, out / "report", settled)
 
 
 def _folds(dataset: Dataset, options: CrossvalOptions, task: str) -> dict[str, int]:

@@ -135,3 +135,12 @@ def test_a_dataset_without_labels_is_refused():
         truth_from_dataset(data, PATHOLOGY)
     with pytest.raises(PredictionError, match="no image of split test has a density label"):
         truth_from_dataset(data, DENSITY, "test")
+
+
+def test_a_subject_with_one_exam_has_her_label_whatever_predictions_call_the_exam():
+    images = [("a", "2010", "train", "B"), ("b", "2010", "test", "C"), ("b", "2012", "test", "D")]
+    columns = ["subject_id", "exam_id", "split", "density"]
+    frame = pd.DataFrame(images, columns=columns).assign(view="CC_R")
+    truth = truth_from_dataset(Dataset(Path("some"), frame, Preparation()), DENSITY)
+    assert truth.of(rows([("a", "1"), ("b", "1"), ("b", "2012")])).tolist() == [1, UNKNOWN, 3]
+    assert truth.learned == {"a"}

@@ -51,7 +51,9 @@ def test_a_whole_number_is_taken_for_a_float_but_no_truth_value_for_a_number():
 
 
 def test_an_unknown_key_is_named_with_the_nearest_one():
-    assert problems_of(GOOD | {"inner": {"rate": 1.0, "nam": "z"}}) == ["unknown key 'inner.nam'; did you mean 'name'?"]
+    assert problems_of(GOOD | {"inner": {"rate": 1.0, "nam": "z"}}) == [
+        "unknown key 'inner.nam'; did you mean 'inner.name'?"
+    ]
     assert problems_of(GOOD | {"zzz": 1})[0].startswith("unknown key 'zzz'; known keys: count, inner,")
 
 

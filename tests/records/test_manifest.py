@@ -131,7 +131,7 @@ def test_a_folder_without_a_dataset_says_how_to_make_one(tmp_path):
     [
         ("{", "dataset.json: not JSON"),
         ("[]", "dataset.json: holds list, expected a JSON object"),
-        ('{"preparation": {"heigth": 3}}', "unknown key 'preparation.heigth'; did you mean 'height'"),
+        ('{"preparation": {"heigth": 3}}', "unknown key 'preparation.heigth'; did you mean 'preparation.height'"),
         (None, "dataset.json: missing; prepare the dataset again"),
     ],
 )

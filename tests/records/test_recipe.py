@@ -52,7 +52,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name(tmp_path):
 
 
 def test_a_misspelt_key_is_refused_with_the_nearest_one(write):
-    with pytest.raises(RecipeError, match=r"own\.toml: unknown key 'train\.epoch'; did you mean 'epochs'\?"):
+    with pytest.raises(RecipeError, match=r"own\.toml: unknown key 'train\.epoch'; did you mean 'train.epochs'\?"):
         load_recipe(write(BASE.replace("epochs = 3", "epoch = 3")))
 
 
@@ -92,7 +92,7 @@ def test_what_one_projection_needs_differently_stands_in_its_table(write):
 
 
 def test_a_fault_in_the_table_of_another_view_is_found_too(write):
-    with pytest.raises(RecipeError, match=r"\[view\.MLO_L\] unknown key 'input\.heigth'; did you mean 'height'"):
+    with pytest.raises(RecipeError, match=r"\[view\.MLO_L\] unknown key 'input\.heigth'; did you mean 'input.height'"):
         load_recipe(write(BASE + "\n[view.MLO_L]\ninput.heigth = 80\n"), View.CC_R)
 
 
@@ -109,7 +109,7 @@ def test_settings_are_laid_over_all_else(write):
     [
         ("train.epochs", "setting 'train.epochs' is not of the form key=value"),
         ("=5", "not of the form key=value"),
-        ("train.epoch=5", "unknown key 'train.epoch'; did you mean 'epochs'"),
+        ("train.epoch=5", "unknown key 'train.epoch'; did you mean 'train.epochs'"),
         ("train.epochs=five", "train.epochs is 'five', expected int"),
         ("train=5", "train is 5, expected a table"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import re
@@ -217,8 +218,16 @@ def test_exams_without_a_true_class_are_refused_with_advice(tmp_path):
     with pytest.raises(
         PredictionError,
         match=r"labels\.csv: no true class for 14 predicted exams: '1' exam '1', .*\(and 4 more\); "
-        r"1 of them have labels of another exam_id or level only; add their labels, or allow",
+        r"1 of them have labels of another exam_id or level only; "
+        r"add their labels, or leave such exams out with --allow-unlabelled",
     ):
         report([made("CC_R", range(15))], truth, options=FEW)
     with pytest.raises(PredictionError, match="some exam of each level must have one"):
         report([made("CC_R", range(5, 9))], truth, options=ReportOptions(allow_unlabelled=True))
+
+
+def test_subjects_that_networks_may_have_learned_from_are_said():
+    subjects = ["a", "b", "c", "d"]
+    truth = dataclasses.replace(truth_of(subjects), learned=frozenset("abc"))
+    found = report([made("CC_R", subjects)], truth, None, ReportOptions(resamples=0))
+    assert any(note.startswith("of the 4 subjects 3 are of the dataset's splits train and val") for note in found.notes)
