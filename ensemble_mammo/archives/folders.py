@@ -170,9 +170,8 @@ def _refuse_two_labels(images: list[ArchiveImage], task: Task) -> None:
 def write_folders(dataset: Dataset) -> None:
     """Write a dataset in this layout, `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies)."""
     for name in dataset.task_names():
-        rows = dataset.rows(task=TASKS[name])
-        names = _tree_names(rows.to_dict("records"), name)
-        for row, file_name in zip(rows.to_dict("records"), names, strict=True):
+        rows = dataset.rows(task=TASKS[name]).to_dict("records")
+        for row, file_name in zip(rows, _tree_names(rows, name), strict=True):
             target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)

@@ -49,9 +49,8 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
         elif facts.image_id in images:
             left_out.append((source, f"the same image as {images[facts.image_id or ''].source}"))
         else:
-            wrong = _contradictions(source, facts, row)
             labels, unknown = _labels(facts, row)
-            problems += wrong + unknown
+            problems += _contradictions(source, facts, row) + unknown
             images[facts.image_id or ""] = _image(path, source, facts, row, labels)
     refuse(table, problems)
     if not images:

@@ -43,9 +43,8 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if _processor_has_bfloat16() else torch.float32
     if name == "float16" and device.type != "cuda":
         raise TrainingError("train.precision = 'float16' needs a GPU; take 'auto', 'bfloat16' or 'float32'")
-    return {"mixed": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-        name
-    ]
+    fixed = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    return (fixed | dict.fromkeys(("mixed", "float32"), torch.float32))[name]
 
 
 @contextmanager

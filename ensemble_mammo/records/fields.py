@@ -56,26 +56,23 @@ def _build(kind: Any, table: Any, where: str, problems: list[str]) -> Any:
     if not isinstance(table, Mapping):
         problems.append(f"{where or 'the file'} is {table!r}, expected a table")
         return None
+    prefix = f"{where}." if where else ""
     known = {f.name: f for f in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
     before = len(problems)
     values = {}
     for key, value in table.items():
-        name = f"{where}.{key}" if where else key
+        name = prefix + key
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = (
-                f"did you mean {(f'{where}.' if where else '') + near[0]!r}?"
-                if near
-                else f"known keys: {', '.join(known)}"
-            )
+            hint = f"did you mean {prefix + near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             problems.append(f"unknown key {name!r}; {hint}")
             continue
         values[key] = _convert(hints[key], value, name, problems)
     for name, known_field in known.items():
         wanted = known_field.default is dataclasses.MISSING and known_field.default_factory is dataclasses.MISSING
         if wanted and name not in table:
-            problems.append(f"key {(where + '.' if where else '') + name!r} is missing")
+            problems.append(f"key {prefix + name!r} is missing")
     if len(problems) > before:
         return None
     try:

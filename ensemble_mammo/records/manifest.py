@@ -219,7 +219,11 @@ def write_dataset(
         labels: task -> one label a row (empty where unknown).
         description: what dataset.json holds, the preparation included.
     """
-    table = manifest_table(rows, labels, str(root / MANIFEST))
+    write_table(root, manifest_table(rows, labels, str(root / MANIFEST)), description)
+
+
+def write_table(root: Path, table: pd.DataFrame, description: Mapping[str, Any]) -> None:
+    """Write what `manifest_table` made, as `write_dataset` does."""
     write_text(root / DESCRIPTION, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
     write_text(root / MANIFEST, table.to_csv(index=False, lineterminator="\n"))
 

@@ -28,7 +28,7 @@ from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_dataset
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_table
 from ensemble_mammo.records.png16 import write_png16
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS, deal
@@ -143,8 +143,9 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     else:
         description["archive"] = str(path.resolve())
         description["left_out"] = [{"source": source, "reason": reason} for source, reason in left_out]
-    write_folders(Dataset(out, manifest_table(rows, labels, str(out / MANIFEST)), options.preparation))
-    write_dataset(out, rows, labels, description)
+    table = manifest_table(rows, labels, str(out / MANIFEST))
+    write_folders(Dataset(out, table, options.preparation))
+    write_table(out, table, description)
     journal.remove()
     return read_dataset(out)
 

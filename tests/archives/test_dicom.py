@@ -12,6 +12,7 @@ from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.tables import read_views
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.subject import View
+from tests.archives.pictures import pictures
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -197,13 +198,6 @@ def test_pictures_are_subjects_by_their_folder_and_a_picture_without_one_is_refu
     assert [(i.subject_id, i.exam_id, i.view) for i in images] == [("p1", "1", View.CC_L), ("p2", "1", View.CC_L)]
     with pytest.raises(DatasetError, match=r"LCC\.png: no PatientID in the header and no folder of its own"):
         list_dicom(tmp_path / "in" / "p1", ArchiveOptions())
-
-
-def pictures(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8)).save(folder / name)
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ import shutil
 
 import pydicom
 import pytest
-from PIL import Image
 
 from ensemble_mammo.archives.subjects import all_subject_images, subject_images
 from ensemble_mammo.archives.tables import read_views
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.subject import View
+from tests.archives.pictures import pictures
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -47,13 +47,6 @@ def test_two_studies_are_refused_with_their_files(subject):
     change(subject / "MLO_R.dcm", StudyInstanceUID="1.2.3")
     with pytest.raises(DatasetError, match=r"files of 2 studies \(.* \| MLO_R\.dcm\); one folder holds one exam"):
         subject_images(subject, None)
-
-
-def pictures(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8)).save(folder / name)
-    return folder
 
 
 @pytest.mark.parametrize(
