@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -104,7 +105,7 @@ def _views(name: str) -> tuple[View, ...]:
 
 @app.command()
 def prepare(
-    kind: Annotated[str, typer.Argument(help="folders, dicom or inbreast.")],
+    kind: Annotated[str, typer.Argument(help="folders, dicom, inbreast, cbis-ddsm, coco, … (docs/data.md).")],
     path: Annotated[Path, typer.Argument(help="The archive's folder; nothing in it is changed.")],
     out: Out = Path("dataset"),
     task: TaskName = "density",
@@ -113,18 +114,38 @@ def prepare(
     subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
     file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
     exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
+    annotations: Annotated[Path | None, typer.Option(help="coco: the annotation file.")] = None,
+    id_pattern: Annotated[
+        str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
+    ] = "",
+    as_released: Annotated[
+        bool, typer.Option("--as-released", help="Patients in training and test of the release stay in both.")
+    ] = False,
     views: Views = None,
     keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep PatientIDs (public data).")] = False,
-    voi: Annotated[str, typer.Option(help="auto, lut, window, min-max or stored.")] = "auto",
-    window: Annotated[str, typer.Option(help="Which of several windows or VOI LUTs: place from 0, or name.")] = "0",
-    polarity: Annotated[str, typer.Option(help="header, or auto: white backgrounds are turned.")] = "header",
-    bits_used: Annotated[int, typer.Option(help="Bits in use of 16-bit PNG, TIFF, PGM; 0: all.")] = 0,
-    source_aspect: Annotated[float, typer.Option(help="Width/height of originals where exports lost it.")] = 0.0,
-    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut to the breast.")] = True,
-    outside: Annotated[str, typer.Option(help="Outside the breast: black or keep.")] = "black",
-    height: Annotated[int, typer.Option(help="Rows of the prepared images.")] = 1152,
-    width: Annotated[int, typer.Option(help="Columns, by padding; 0: as the aspect gives.")] = 0,
-    split: Annotated[str, typer.Option(help="Shares of train:val:test subjects.")] = "80:10:10",
+    voi: Annotated[str | None, typer.Option(help="auto, lut, window, min-max or stored.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Which of several windows or VOI LUTs: place from 0, or name.")
+    ] = None,
+    polarity: Annotated[str | None, typer.Option(help="header, or auto: white backgrounds are turned.")] = None,
+    bits_used: Annotated[int | None, typer.Option(help="Bits in use of 16-bit PNG, TIFF, PGM; 0: all.")] = None,
+    source_aspect: Annotated[
+        float | None, typer.Option(help="Width/height of originals where exports lost it.")
+    ] = None,
+    trim: Annotated[float | None, typer.Option(help="Share taken off each side first (film borders).")] = None,
+    white_patches: Annotated[str | None, typer.Option(help="White rectangles on films: keep or black.")] = None,
+    crop: Annotated[bool | None, typer.Option("--crop/--no-crop", help="Cut to the breast.")] = None,
+    outside: Annotated[str | None, typer.Option(help="Outside the breast: black or keep.")] = None,
+    intensity: Annotated[str | None, typer.Option(help="Within the breast: kept, range or rank.")] = None,
+    orientation: Annotated[str | None, typer.Option(help="kept, or chest-left.")] = None,
+    decode: Annotated[str | None, typer.Option(help="full, or fast: JPEG 2000 at a lower level.")] = None,
+    height: Annotated[int | None, typer.Option(help="Rows of the prepared images; 0: the source's.")] = None,
+    width: Annotated[int | None, typer.Option(help="Columns, by padding; 0: as the aspect gives.")] = None,
+    full_size: Annotated[bool, typer.Option("--full-size", help="Also write images and masks at full size.")] = False,
+    split: Annotated[
+        str,
+        typer.Option(help="train:val:test, or 85:15 (then 90:10); empty: as the archive states, else 80:10:10."),
+    ] = "",
     folds: Annotated[int, typer.Option(help="Cross-validation folds in the manifest; 0: none.")] = 0,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -136,22 +157,30 @@ def prepare(
     json_: Json = False,
 ) -> None:
     """Turn an archive into a dataset: 16-bit PNGs, manifest.csv, a folder-per-class tree."""
+    from ensemble_mammo.archives import KINDS
     from ensemble_mammo.archives.options import ArchiveOptions
     from ensemble_mammo.imaging.read import Limits
+    from ensemble_mammo.records.division import Division
     from ensemble_mammo.records.manifest import read_description
     from ensemble_mammo.records.preparation import Preparation
     from ensemble_mammo.stages.prepare import PrepareOptions
     from ensemble_mammo.stages.prepare import prepare as run
 
     archive = _valid(
-        ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, views, keep_ids,
-        workers=workers,
+        ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, annotations, id_pattern,
+        as_released, views, keep_ids, workers=workers,
     )  # fmt: skip
-    which = int(window) if window.isdigit() else window
-    preparation = _valid(Preparation, voi, which, polarity, bits_used, source_aspect, crop, outside, height, width)
+    which = int(window) if window is not None and window.isdigit() else window
+    said = {
+        "voi": voi, "window": which, "polarity": polarity, "bits_used": bits_used, "source_aspect": source_aspect,
+        "trim": trim, "white_patches": white_patches, "crop": crop, "outside": outside, "intensity": intensity,
+        "orientation": orientation, "decode": decode, "height": height, "width": width,
+    }  # fmt: skip
+    usual = KINDS[kind].preparation if kind in KINDS else Preparation()
+    preparation = _valid(replace, usual, **{name: value for name, value in said.items() if value is not None})
     limits = _valid(Limits, max_pixels, max_bytes, seconds)
-    shares = _shares(split)
-    options = _valid(PrepareOptions, archive, preparation, limits, shares, folds, seed, workers, strict, restart)
+    division = _valid(Division, _shares(split), folds, seed)
+    options = PrepareOptions(archive, preparation, limits, division, full_size, workers, strict, restart)
     dataset = run(kind, path, out, options)
     if json_:
         typer.echo(json.dumps(read_description(dataset.root), indent=2))
@@ -162,15 +191,22 @@ def prepare(
         typer.echo(f"dataset: {out}")
 
 
-def _shares(text: str) -> tuple[float, float, float]:
+def _shares(text: str) -> tuple[float, float, float] | None:
+    if not text:
+        return None
     try:
-        train, val, test = (float(part) for part in text.split(":"))
+        parts = [float(part) for part in text.split(":")]
+        if len(parts) == 2:  # learning and test; a tenth of the learning subjects validates
+            parts = [0.9 * parts[0], 0.1 * parts[0], parts[1]]
+        train, val, test = parts
         total = train + val + test
         if min(train, val, test) < 0 or not 0 < total < float("inf"):
             raise ValueError(text)
         return train / total, val / total, test / total
     except (ValueError, ZeroDivisionError) as error:
-        raise typer.BadParameter(f"--split {text}: expected train:val:test, such as 80:10:10") from error
+        raise typer.BadParameter(
+            f"--split {text}: expected train:val:test, such as 80:10:10, or learning:test, such as 85:15"
+        ) from error
 
 
 @app.command()

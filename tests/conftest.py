@@ -61,11 +61,12 @@ def subject(exams: Path, tmp_path: Path) -> Path:
 def dataset(exams: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The phantom exams, prepared; ids kept."""
     from ensemble_mammo.archives.options import ArchiveOptions
+    from ensemble_mammo.records.division import Division
     from ensemble_mammo.records.preparation import Preparation
     from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
     archive = ArchiveOptions(labels=exams / "labels.csv", keep_ids=True)
-    options = PrepareOptions(archive, Preparation(height=96), split=(0.5, 0.25, 0.25))
+    options = PrepareOptions(archive, Preparation(height=96), division=Division((0.5, 0.25, 0.25)))
     with pytest.MonkeyPatch.context() as patch:
         without_workers(patch)
         return prepare("dicom", exams, tmp_path_factory.mktemp("prepared") / "dataset", options)

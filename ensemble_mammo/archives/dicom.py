@@ -145,7 +145,7 @@ def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
         labels = {task.name: label} if label else {}
         images.append(ArchiveImage(image.path, image.source, image_id, own.subject, own.exam, image.view, labels))
     hidden = not options.keep_ids and any(image.facts.patient_id for image in found.images)
-    return Listing(tuple(images), tuple(left_out), tuple(found.unreadable), tuple(joined.notes(images)), hidden)
+    return Listing(tuple(images), tuple(left_out), tuple(found.unreadable), tuple(joined.notes(images)), hidden=hidden)
 
 
 class _Ids(NamedTuple):

@@ -24,6 +24,12 @@ class ArchiveOptions:
     "its column of files (path, name or name without ending); empty: labels are joined by subject"
     exam_column: str = ""
     "its column of exams; empty: a label holds for all exams of its subject"
+    annotations: Path | None = None
+    "COCO file with the lesions; None: the one JSON file of the archive"
+    id_pattern: str = ""
+    """regular expression on file names, with groups among subject, exam, side, view, image; empty: the kind's own"""
+    as_released: bool = False
+    "patients whom the release puts into both training and test stay in both (a leak that the audit names)"
     views: Path | None = None
     "CSV (file, view) that says what headers and names do not; `image_id` and `laterality` are read too"
     keep_ids: bool = False

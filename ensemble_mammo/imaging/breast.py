@@ -70,6 +70,47 @@ def breast_box(mask: Mask) -> Box:
     return Box(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
 
 
+def chest_side(mask: Mask) -> str:
+    """The side of the image on which the chest wall stands: 'left', 'right', or '' where the mask does not tell.
+
+    A breast is tall against the chest wall and tapers away from it.
+
+    Args:
+        mask: `[H, W]`, True on the breast.
+    """
+    box = breast_box(mask)
+    columns = mask[:, box.left : box.left + box.width].sum(axis=0).astype(float)
+    if box.width < 16 or not columns.any():
+        return ""
+    quarter = box.width // 4
+    left, right = float(columns[:quarter].mean()), float(columns[-quarter:].mean())
+    if abs(left - right) < 0.15 * max(left, right):
+        return ""
+    return "left" if left > right else "right"
+
+
+def white_patches(pixels: NDArray[np.float32]) -> Mask:
+    """White rectangles with straight edges, such as cover the writing on a digitised film.
+
+    Args:
+        pixels: `[H, W]` from 0 to 1, tissue bright.
+
+    Returns:
+        `[H, W]`, True on the patches.
+    """
+    small = reduced(pixels, _ROWS)
+    found = np.zeros(small.shape, bool)
+    highest = float(small.max())
+    if highest < 0.5:
+        return np.zeros(pixels.shape, bool)
+    numbers, _ = ndimage.label(small >= 0.985 * highest)
+    for number, where in enumerate(ndimage.find_objects(numbers), start=1):
+        part = numbers[where] == number
+        if part.mean() > 0.85 and min(part.shape) >= 4 and part.sum() >= 0.0005 * small.size:
+            found |= ndimage.binary_dilation(numbers == number, _disc(1))
+    return _enlarged(found, pixels.shape) if found.any() else np.zeros(pixels.shape, bool)
+
+
 def _disc(radius: int) -> Mask:
     across = np.arange(-radius, radius + 1)
     return np.asarray(across[:, None] ** 2 + across[None, :] ** 2 <= radius * radius + 1)

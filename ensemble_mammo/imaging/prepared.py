@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ensemble_mammo.imaging.breast import Box, breast_box, found_breast
+from ensemble_mammo.imaging.breast import Box, breast_box, chest_side, found_breast, white_patches
 from ensemble_mammo.imaging.facts import HeaderFacts
+from ensemble_mammo.imaging.intensity import levelled
 from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
 from ensemble_mammo.records.png16 import WHITE
 from ensemble_mammo.records.preparation import Preparation
@@ -46,6 +47,8 @@ class Placement:
     "rows of the prepared image"
     width: int
     "columns of the prepared image"
+    mirrored: bool = False
+    "whether the prepared image is turned over, left for right"
 
     def __post_init__(self) -> None:
         """Refuse a crop outside its source, or a scaled crop outside the prepared image."""
@@ -69,7 +72,8 @@ class Placement:
         """
         if map_.shape != (self.height, self.width):
             raise ValueError(f"the map is {map_.shape}, expected {(self.height, self.width)} as the prepared image")
-        inner = map_[
+        whole = map_[:, ::-1] if self.mirrored else map_
+        inner = whole[
             self.pad_top : self.pad_top + self.scaled_height, self.pad_left : self.pad_left + self.scaled_width
         ]
         source = np.zeros((self.source_height, self.source_width), np.float32)
@@ -80,6 +84,7 @@ class Placement:
 
     def point_to_source(self, row: float, column: float) -> tuple[float, float]:
         """A point of the prepared image (row, column; pixel centres at whole numbers) in source pixels."""
+        column = self.width - 1 - column if self.mirrored else column
         return (
             (row + 0.5 - self.pad_top) * self.crop_height / self.scaled_height + self.crop_top - 0.5,
             (column + 0.5 - self.pad_left) * self.crop_width / self.scaled_width + self.crop_left - 0.5,
@@ -87,9 +92,10 @@ class Placement:
 
     def point_to_prepared(self, row: float, column: float) -> tuple[float, float]:
         """A point of the source (row, column; pixel centres at whole numbers) in prepared pixels."""
+        across = (column + 0.5 - self.crop_left) * self.scaled_width / self.crop_width + self.pad_left - 0.5
         return (
             (row + 0.5 - self.crop_top) * self.scaled_height / self.crop_height + self.pad_top - 0.5,
-            (column + 0.5 - self.crop_left) * self.scaled_width / self.crop_width + self.pad_left - 0.5,
+            self.width - 1 - across if self.mirrored else across,
         )
 
     def to_mapping(self) -> dict[str, int]:
@@ -103,11 +109,11 @@ class Placement:
         Raises:
             ValueError: a field is missing, or no whole number.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "mirrored"]
         missing = [name for name in names if name not in mapping]
         if missing:
             raise ValueError(f"a placement lacks {', '.join(missing)}")
-        return cls(**{name: int(mapping[name]) for name in names})
+        return cls(**{name: int(mapping[name]) for name in names}, mirrored=bool(int(mapping.get("mirrored", 0))))
 
 
 @dataclass(frozen=True)
@@ -135,26 +141,80 @@ class PreparedFile:
 
 
 def prepare_pixels(mammogram: Mammogram, preparation: Preparation) -> Prepared:
-    """Crop, clear, restore the aspect, scale, pad, quantise: the same pixels from the same file, always."""
+    """Trim, find the breast, clear, crop, restore the aspect, scale, pad, quantise: the same pixels, always."""
+    return scaled_pixels(cleared_pixels(mammogram, preparation), preparation)
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """A mammogram at its own size, when all is done to it but crop and scale."""
+
+    pixels: NDArray[np.float32]
+    "[H, W] from 0 to 1"
+    box: Box
+    "what of it goes into the prepared image"
+    mirrored: bool
+    "whether it is to be turned over"
+    notes: tuple[str, ...] = ()
+    "what is worth saying of it"
+
+
+def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
+    """What is done at the source's own size: trim, white patches, outside of the breast, intensity."""
     pixels, notes = mammogram.pixels, []
-    box = Box(0, 0, *pixels.shape)
-    if preparation.crop or preparation.outside == "black":
-        mask = found_breast(pixels)
+    box = trimmed_box(pixels.shape, preparation.trim)
+    if preparation.trim:
+        pixels = _kept_within(pixels, box)
+    if preparation.white_patches == "black" and (patches := white_patches(pixels)).any():
+        pixels = np.where(patches, np.float32(0), pixels)
+        notes.append("white patches blackened")
+    mask = None
+    if preparation.looks_for_breast:
+        mask = found_breast(pixels[box.top : box.top + box.height, box.left : box.left + box.width])
         if mask is None:
             notes.append("no breast found: the whole image is kept")
         else:
+            mask = np.pad(
+                mask,
+                (
+                    (box.top, pixels.shape[0] - box.top - box.height),
+                    (box.left, pixels.shape[1] - box.left - box.width),
+                ),
+            )
             box = breast_box(mask) if preparation.crop else box
-            if preparation.outside == "black":
-                pixels = np.where(mask, pixels, np.float32(0))
-    placement = _placement(pixels.shape, box, preparation)
-    crop = pixels[box.top : box.top + box.height, box.left : box.left + box.width]
+    if preparation.intensity != "kept" and mask is not None:
+        pixels = levelled(pixels, mask, preparation.intensity)
+    if preparation.outside == "black" and mask is not None:
+        pixels = np.where(mask, pixels, np.float32(0))
+    turned = preparation.orientation == "chest-left" and mask is not None and chest_side(mask) == "right"
+    return Cleared(pixels, box, turned, tuple(notes))
+
+
+def scaled_pixels(cleared: Cleared, preparation: Preparation) -> Prepared:
+    """What is done at last: crop, aspect, scale, turn, pad, 16 bits."""
+    box = cleared.box
+    placement = dataclasses.replace(_placement(cleared.pixels.shape, box, preparation), mirrored=cleared.mirrored)
+    crop = cleared.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
     scaled = resized(crop, placement.scaled_height, placement.scaled_width)
     values = np.zeros((placement.height, placement.width), np.uint16)
     top, left = placement.pad_top, placement.pad_left
     values[top : top + placement.scaled_height, left : left + placement.scaled_width] = np.rint(
         np.clip(scaled, 0, 1).astype(np.float64) * WHITE
     )
-    return Prepared(values, placement, tuple(notes))
+    return Prepared(values[:, ::-1].copy() if cleared.mirrored else values, placement, cleared.notes)
+
+
+def trimmed_box(shape: tuple[int, ...], trim: float) -> Box:
+    """What is left when a share of height and width is taken off each side."""
+    top, left = round(shape[0] * trim), round(shape[1] * trim)
+    return Box(top, left, max(1, shape[0] - 2 * top), max(1, shape[1] - 2 * left))
+
+
+def _kept_within(pixels: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    kept = np.zeros_like(pixels)
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    kept[rows, columns] = pixels[rows, columns]
+    return kept
 
 
 def prepare_file(
@@ -174,7 +234,8 @@ def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Pl
     """The crop scaled to the height wanted, or to the width where it would not fit, in the middle of the padding."""
     stretch = preparation.source_aspect * shape[0] / shape[1] if preparation.source_aspect else 1.0
     aspect = box.width * stretch / box.height  # width over height as the breast really is
-    height, width = preparation.height, max(1, round(preparation.height * aspect))
+    wanted = preparation.height or box.height
+    height, width = wanted, max(1, round(wanted * aspect))
     if preparation.width and width > preparation.width:
         height, width = max(1, min(height, round(preparation.width / aspect))), preparation.width
     whole_width = preparation.width or width
@@ -187,9 +248,9 @@ def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Pl
         crop_width=box.width,
         scaled_height=height,
         scaled_width=width,
-        pad_top=(preparation.height - height) // 2,
+        pad_top=(wanted - height) // 2,
         pad_left=(whole_width - width) // 2,
-        height=preparation.height,
+        height=wanted,
         width=whole_width,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ensemble_mammo.records.lesion import ArchiveLesion
 from ensemble_mammo.records.subject import View
 
 
@@ -29,6 +30,10 @@ class ArchiveImage:
     "task -> class; a task that is missing is unknown"
     split: str = ""
     "the split that the archive itself states"
+    lesions: tuple[ArchiveLesion, ...] = ()
+    "the lesions that the archive knows of in it"
+    facts: Mapping[str, str] = field(default_factory=dict)
+    "columns of the manifest that the archive's tables fill: device, age, implant, pixel_spacing_mm, …"
 
 
 @dataclass(frozen=True)
@@ -43,5 +48,7 @@ class Listing:
     "those among them that are images whose header cannot be read"
     notes: tuple[str, ...] = ()
     "decisions that the user should know of"
+    validation_share: float = 0.0
+    "share of the stated training subjects that go to validation, where the archive states no validation split"
     hidden: bool = False
     "whether PatientIDs became pseudonyms; file names and folders, which often tell them, then stay out of the dataset"

@@ -14,6 +14,7 @@ import pandas as pd
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.lesion import read_lesions
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
@@ -69,6 +70,10 @@ class ImageRow:
     "rows of the box"
     crop_width: str = ""
     "columns of the box"
+    full_file: str = ""
+    "the same mammogram at the source's own size, where it was asked for"
+    collection: str = ""
+    "the dataset that it came from, where several were joined"
 
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(ImageRow))
@@ -140,6 +145,14 @@ class Dataset:
         ranked = self.table[["subject_id", task.name]].assign(place=self.table[task.name].map(place))
         best = ranked.sort_values("place", kind="stable").drop_duplicates("subject_id", keep="last")
         return dict(zip(best["subject_id"], best[task.name], strict=True))
+
+    def lesions(self) -> pd.DataFrame:
+        """The lesions of lesions.csv, text columns; empty where there is none.
+
+        Raises:
+            DatasetError: rows that cannot be right.
+        """
+        return read_lesions(self.root, dict(zip(self.table["image_id"], self.table["subject_id"], strict=True)))
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, views, labels, splits and source hashes: the same for the same data."""
@@ -256,10 +269,6 @@ def check_table(table: pd.DataFrame, where: str) -> None:
     for name in (name for name in TASKS if name in table.columns):
         classes = TASKS[name].classes
         _collect(table, ~table[name].isin(["", *classes]), name, f"is not one of {', '.join(classes)}", problems)
-    if "split" in table.columns:
-        splits = table.groupby("subject_id")["split"].nunique()
-        torn = set(splits.index[splits > 1])
-        problems += [f"subject {s!r} stands in more than one split" for s in sorted(torn)]
     if problems:
         more = f" (and {len(problems) - _PROBLEMS_SHOWN} more)" if len(problems) > _PROBLEMS_SHOWN else ""
         raise DatasetError(f"{where} " + "; ".join(problems[:_PROBLEMS_SHOWN]) + more)

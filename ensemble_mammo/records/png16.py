@@ -45,3 +45,26 @@ def write_png16(path: Path, pixels: NDArray[np.uint16]) -> None:
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint16 [height, width]")
     with written_beside(path) as beside:
         Image.fromarray(np.ascontiguousarray(pixels)).save(beside, format="PNG", compress_level=3)
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
+    """Write a mask `[height, width]` of 0 and 255 as a grey PNG of 8 bits, whole or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with written_beside(path) as beside:
+        Image.fromarray(mask).save(beside, format="PNG", compress_level=6)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a mask as `[height, width]`, True on the lesion.
+
+    Raises:
+        DatasetError: the file is missing or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L")) >= 128
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DatasetError(f"{path}: missing, damaged, or no PNG ({error}); prepare the dataset again") from error

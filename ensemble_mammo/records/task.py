@@ -81,6 +81,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 positive=("4-6",),
             ),
             Task("abnormality", ("normal", "abnormal"), "maximum", positive=("abnormal",)),
+            Task(  # Scuccimarra's five, the gravest last; an image with several lesions has the last one's class
+                "abnormality5",
+                ("normal", "benign-calcification", "benign-mass", "malignant-calcification", "malignant-mass"),
+                "maximum",
+                positive=("benign-calcification", "benign-mass", "malignant-calcification", "malignant-mass"),
+            ),
         )
     }
 )

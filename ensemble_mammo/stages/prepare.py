@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 import shutil
@@ -23,16 +24,19 @@ from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
-from ensemble_mammo.imaging.prepared import prepare_file
-from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.imaging.breast import breast_box
+from ensemble_mammo.imaging.lesions import LesionProblem, lesion_mask, prepared_mask
+from ensemble_mammo.imaging.prepared import Prepared, cleared_pixels, scaled_pixels
+from ensemble_mammo.imaging.read import Limits, read_mammogram
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.division import Division, divided
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.lesion import LESIONS, ArchiveLesion, LesionRow, write_lesions
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_table
-from ensemble_mammo.records.png16 import write_png16
+from ensemble_mammo.records.png16 import write_mask, write_png16
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.splits import SPLITS, deal
-from ensemble_mammo.records.task import TASKS, Task, task_named
+from ensemble_mammo.records.task import TASKS, task_named
 
 _log = logging.getLogger(__name__)
 _JOURNAL = ".prepare.jsonl"
@@ -58,16 +62,14 @@ class PrepareOptions:
 
     archive: ArchiveOptions = field(default_factory=ArchiveOptions)
     "what files do not say of themselves"
-    preparation: Preparation = field(default_factory=Preparation)
-    "what is done to the pixels"
+    preparation: Preparation | None = None
+    "what is done to the pixels; None: the kind's own default"
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    "shares of training, validation and test subjects (80/10/10 as in the INFN work)"
-    folds: int = 0
-    "number of cross-validation folds written to the manifest; 0: none"
-    seed: int = 0
-    "of the division"
+    division: Division = field(default_factory=Division)
+    "how subjects are divided into splits and folds"
+    full_size: bool = False
+    "also write each mammogram, and the masks of its lesions, at the source's own size (for patches)"
     workers: int = 0
     "processes; 0: one a core"
     strict: bool = False
@@ -75,20 +77,13 @@ class PrepareOptions:
     restart: bool = False
     "an existing dataset is made anew"
 
-    def __post_init__(self) -> None:
-        """Refuse shares and folds that make no division."""
-        if any(share < 0 for share in self.split) or not abs(sum(self.split) - 1) <= 1e-6:
-            raise ValueError(f"split {':'.join(f'{s:g}' for s in self.split)} does not add up to 1")
-        if self.folds == 1 or self.folds < 0:
-            raise ValueError(f"folds is {self.folds}, expected 0 or at least 2")
-
 
 def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = None) -> Dataset:
     """Turn an archive into a dataset folder.
 
     Args:
-        kind: `folders`, `dicom` or `inbreast`.
-        path: the archive's folder; nothing in it is changed.
+        kind: one of `archives.KINDS`, such as `folders`, `dicom` or `cbis-ddsm`.
+        path: the archive's folder (or its manifest); nothing in it is changed.
         out: the dataset's folder.
         options: how.
 
@@ -103,15 +98,22 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     options = options or PrepareOptions()
     if kind not in KINDS:
         raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}")
+    options = replace(options, preparation=options.preparation or KINDS[kind].preparation)
+    assert options.preparation is not None
     _refuse_target(path, out, options)
-    listing = KINDS[kind](path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
+    listing = KINDS[kind].listing(path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
     for note in listing.notes:
         _log.info("%s", note)
-    _refuse_torn(listing.images)
+    if not (options.archive.as_released or options.division.shares):
+        _refuse_torn(listing.images)
     if options.strict and listing.unreadable:
         _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
     _clear(out, options.restart)
-    head = {"preparation": to_mapping(options.preparation), "version": ensemble_mammo.__version__}
+    head = {
+        "preparation": to_mapping(options.preparation),
+        "full_size": options.full_size,
+        "version": ensemble_mammo.__version__,
+    }
     journal = Journal(out / _JOURNAL, head)
     prepared: dict[str, dict[str, Any]] = {}
     left_out = list(listing.left_out)
@@ -127,12 +129,14 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         journal.remove()
         raise DatasetError(f"{path}: no file could be prepared; first: {left_out[0][0]}: {left_out[0][1]}")
     kept = [image for image in listing.images if image.image_id in prepared]
-    rows = [_row(image, prepared[image.image_id], listing.hidden) for image in kept]
+    rows = [_row(image, prepared[image.image_id], listing.hidden, options.full_size) for image in kept]
     notes = Counter(note for image in kept for note in prepared[image.image_id]["notes"])
     labels = {task: [image.labels.get(task, "") for image in kept] for task in _tasks(kept, options)}
-    rows = _divided(rows, labels, task_named(options.archive.task), options)
-    _say(left_out, notes)
-    description = _description(kind, options, rows) | {
+    task = task_named(options.archive.task)
+    rows = divided(rows, labels[task.name], task, options.division, listing.validation_share)
+    lesions = [LesionRow(**row) for image in kept for row in prepared[image.image_id]["lesions"]]
+    _say(left_out, notes, lesions)
+    description = _description(kind, options, rows, lesions) | {
         "notes": list(listing.notes),
         "image_notes": dict(notes.most_common()),
     }
@@ -145,6 +149,8 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         description["left_out"] = [{"source": source, "reason": reason} for source, reason in left_out]
     table = manifest_table(rows, labels, str(out / MANIFEST))
     write_folders(Dataset(out, table, options.preparation))
+    if lesions:
+        write_lesions(out, lesions)
     write_table(out, table, description)
     journal.remove()
     return read_dataset(out)
@@ -179,14 +185,16 @@ def _beside(folder: Path, ending: str) -> Path:
 def _clear(out: Path, restart: bool) -> None:
     """Take away what an earlier call made, if it is to be made anew, and files that it left half-written."""
     if (out / _JOURNAL).exists():
-        for half in (out / "images").rglob(".*.png"):
-            half.unlink()
+        for name in ("images", "masks", "full", "full-masks"):
+            for half in (out / name).rglob(".*.png"):
+                half.unlink()
         shutil.rmtree(out / "folders", ignore_errors=True)
     if restart and ((out / MANIFEST).exists() or (out / _JOURNAL).exists()):
         (out / MANIFEST).unlink(missing_ok=True)
         (out / _JOURNAL).unlink(missing_ok=True)
         _beside(out, _SOURCES).unlink(missing_ok=True)
-        for name in ("images", "folders"):
+        (out / LESIONS).unlink(missing_ok=True)
+        for name in ("images", "folders", "masks", "full", "full-masks"):
             shutil.rmtree(out / name, ignore_errors=True)
 
 
@@ -220,8 +228,9 @@ def _prepared(
             yield image, made, ""
     if len(todo) < len(listing.images):
         _log.info("%d of %d images are prepared already", len(listing.images) - len(todo), len(listing.images))
-    work = partial(_prepare_one, out=out, preparation=options.preparation, limits=options.limits)
-    outcomes = spread(work, todo, options.workers, options.limits.seconds)
+    assert options.preparation is not None
+    recipe = _Recipe(out, options.preparation, options.limits, options.full_size)
+    outcomes = spread(partial(_prepare_one, recipe=recipe), todo, options.workers, options.limits.seconds)
     for outcome in track(outcomes, len(todo), "prepare"):
         image = outcome.item
         if outcome.value is not None:
@@ -229,30 +238,72 @@ def _prepared(
         yield image, outcome.value, outcome.error.removeprefix(f"{image.path}: ")
 
 
-def _prepare_one(image: ArchiveImage, out: Path, preparation: Preparation, limits: Limits) -> dict[str, Any]:
-    file = prepare_file(image.path, preparation, limits)
-    target = out / _file_of(image)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_png16(target, file.prepared.pixels)
-    facts = {name: getattr(file.facts, name, None) for name in _ROW_FACTS}
-    facts |= asdict(file.prepared.placement)
-    notes = [*file.facts.notes, *file.prepared.notes]
+@dataclass(frozen=True)
+class _Recipe:
+    """What a worker needs to prepare one image."""
+
+    out: Path
+    preparation: Preparation
+    limits: Limits
+    full_size: bool
+
+
+def _prepare_one(image: ArchiveImage, recipe: _Recipe) -> dict[str, Any]:
+    mammogram = read_mammogram(image.path, recipe.preparation, recipe.limits)
+    cleared = cleared_pixels(mammogram, recipe.preparation)
+    prepared = scaled_pixels(cleared, recipe.preparation)
+    write_png16(recipe.out / _file_of(image), prepared.pixels)
+    full = None
+    if recipe.full_size:
+        full = scaled_pixels(cleared, replace(recipe.preparation, height=0, width=0))
+        write_png16(recipe.out / _file_of(image, "full"), full.pixels)
+    facts = {name: getattr(mammogram.facts, name, None) for name in _ROW_FACTS}
+    facts |= asdict(prepared.placement)
+    notes = [*mammogram.facts.notes, *prepared.notes]
     made = {name: "" if facts.get(name) is None else facts[name] for name in _ROW_FACTS}
-    return made | {"source_sha256": file.sha256, "notes": notes}
+    lesions = [_lesion_row(image, lesion, prepared, full, recipe) for lesion in image.lesions]
+    return made | {"source_sha256": mammogram.sha256, "notes": notes, "lesions": lesions}
+
+
+def _lesion_row(
+    image: ArchiveImage, lesion: ArchiveLesion, prepared: Prepared, full: Prepared | None, recipe: _Recipe
+) -> dict[str, str]:
+    """Draw a lesion into the prepared image; one without a place, or without a mask that fits, stays as a row."""
+    lesion_id = f"{image.image_id}_{lesion.number}"
+    known = {name: getattr(lesion, name) for name in ("number", "finding", "pathology", "assessment", "subtlety")}
+    row = LesionRow(
+        lesion_id, image.image_id, image.subject_id, image.view.value, descriptors=lesion.descriptors, **known
+    )
+    place = prepared.placement
+    try:
+        mask, note = lesion_mask(lesion.outlines, (place.source_height, place.source_width), recipe.limits)
+        drawn, visible = prepared_mask(mask, place)
+        whole = prepared_mask(mask, full.placement)[0] if full else None
+    except LesionProblem as problem:
+        return asdict(replace(row, note=str(problem)))
+    file = f"masks/{image.view}/{lesion_id}.png"
+    write_mask(recipe.out / file, drawn)
+    if whole is not None:
+        write_mask(recipe.out / f"full-{file}", whole)
+    box = breast_box(drawn > 0)
+    row = replace(row, outline="+".join(sorted({o.kind for o in lesion.outlines})), mask=file, note=note)
+    row = replace(row, full_mask=f"full-{file}" if whole is not None else "", visible=f"{visible:.4g}")
+    return asdict(replace(row, top=str(box.top), left=str(box.left), height=str(box.height), width=str(box.width)))
 
 
 def _key(image: ArchiveImage) -> str:
     """What says that an image is the one that an earlier call prepared."""
     state = image.path.stat()
-    return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}"
+    drawn = hashlib.sha256(repr((image.lesions, image.facts)).encode()).hexdigest()[:16] if image.lesions else ""
+    return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}|{drawn}"
 
 
-def _file_of(image: ArchiveImage) -> str:
-    return f"images/{image.view}/{image.image_id}.png"
+def _file_of(image: ArchiveImage, folder: str = "images") -> str:
+    return f"{folder}/{image.view}/{image.image_id}.png"
 
 
-def _row(image: ArchiveImage, made: Mapping[str, Any], hidden: bool) -> ImageRow:
-    facts = {name: str(made[name]) for name in _ROW_FACTS}
+def _row(image: ArchiveImage, made: Mapping[str, Any], hidden: bool, full_size: bool) -> ImageRow:
+    facts = {name: str(made[name]) for name in _ROW_FACTS} | dict(image.facts)
     return ImageRow(
         image.image_id,
         image.subject_id,
@@ -262,6 +313,7 @@ def _row(image: ArchiveImage, made: Mapping[str, Any], hidden: bool) -> ImageRow
         image.split,
         source="" if hidden else image.source,
         source_sha256=made["source_sha256"],
+        full_file=_file_of(image, "full") if full_size else "",
         **facts,
     )
 
@@ -271,48 +323,32 @@ def _tasks(images: Sequence[ArchiveImage], options: PrepareOptions) -> list[str]
     return [name for name in TASKS if name in found]
 
 
-def _divided(
-    rows: list[ImageRow], labels: Mapping[str, Sequence[str]], task: Task, options: PrepareOptions
-) -> list[ImageRow]:
-    """The rows with splits and folds: by subject, stratified by class; splits that the archive states stay."""
-    place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
-    subjects: dict[str, str] = {}
-    free: dict[str, str] = {}
-    for row, label in zip(rows, labels[task.name], strict=True):
-        subjects[row.subject_id] = max(subjects.get(row.subject_id, ""), label, key=place.__getitem__)
-        if not row.split:
-            free[row.subject_id] = subjects[row.subject_id]
-    dealt = {subject: SPLITS[part] for subject, part in deal(free, options.split, options.seed).items()}
-    folds = deal(subjects, [1 / options.folds] * options.folds, options.seed) if options.folds else {}
-    divided = []
-    for row in rows:
-        split = row.split or dealt[row.subject_id]
-        fold = str(folds.get(row.subject_id, ""))
-        divided.append(replace(row, split=split, fold=fold))
-    return divided
-
-
-def _description(kind: str, options: PrepareOptions, rows: list[ImageRow]) -> dict[str, Any]:
+def _description(
+    kind: str, options: PrepareOptions, rows: Sequence[ImageRow], lesions: Sequence[LesionRow]
+) -> dict[str, Any]:
+    division = options.division
     return {
         "format": 1,
         "kind": kind,
         "task": options.archive.task,
         "preparation": to_mapping(options.preparation),
-        "split": list(options.split),
-        "folds": options.folds,
-        "seed": options.seed,
+        "split": list(division.shares) if division.shares else "as the archive states, else 80:10:10",
+        "folds": division.folds,
+        "seed": division.seed,
         "counts": {
             "images": len(rows),
             "subjects": len({row.subject_id for row in rows}),
             "exams": len({(row.subject_id, row.exam_id) for row in rows}),
             "views": dict(sorted(Counter(row.view for row in rows).items())),
             "splits": dict(sorted(Counter(row.split for row in rows).items())),
+            "lesions": len(lesions),
+            "lesions_without_mask": sum(not row.mask for row in lesions),
         },
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
     }
 
 
-def _say(left_out: list[tuple[str, str]], notes: Counter[str]) -> None:
+def _say(left_out: list[tuple[str, str]], notes: Counter[str], lesions: Sequence[LesionRow]) -> None:
     if left_out:
         _log.warning("files left out: %d", len(left_out))
         for reason, count in Counter(reason for _, reason in left_out).most_common(8):
@@ -321,3 +357,9 @@ def _say(left_out: list[tuple[str, str]], notes: Counter[str]) -> None:
             _log.warning("  %s: %s%s", first, reason, more)
     for note, count in notes.most_common(8):
         _log.info("%d images: %s", count, note)
+    bare = [row for row in lesions if not row.mask]
+    if bare:
+        _log.warning("lesions without a mask: %d of %d", len(bare), len(lesions))
+        for note, count in Counter(row.note for row in bare).most_common(8):
+            first = next(row.lesion_id for row in bare if row.note == note)
+            _log.warning("  %s: %s%s", first, note, f" (and {count - 1} more like it)" if count > 1 else "")

@@ -9,6 +9,7 @@ from pathlib import Path
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.imaging.phantom import write_phantom_exams
 from ensemble_mammo.merit.truth import truth_from_dataset
+from ensemble_mammo.records.division import Division
 from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
@@ -56,7 +57,7 @@ def demo(out: Path, options: DemoOptions | None = None) -> Demo:
     _log.info("2 of 6: prepare -> %s", dataset_folder)
     archive = ArchiveOptions(labels=exams / "labels.csv", keep_ids=True)
     # two subjects in three learn; the rest is held out for figures that mean something
-    prepared = PrepareOptions(archive, split=(0.6, 0.1, 0.3), seed=options.seed, restart=True)
+    prepared = PrepareOptions(archive, division=Division((0.6, 0.1, 0.3), seed=options.seed), restart=True)
     dataset = prepare("dicom", exams, dataset_folder, prepared)
     _log.info("3 of 6: train a network a view -> %s", runs)
     for view in View:

@@ -80,7 +80,6 @@ def test_the_fingerprint_changes_with_labels_and_splits_but_not_with_the_order(t
         ("image_id", "i1", "line 3: image_id 'i1' stands in an earlier row already"),
         ("subject_id", "", "line 3: subject_id '' is empty"),
         ("file", "", "line 3: file '' is empty"),
-        ("split", "val", "subject '001' stands in more than one split"),
     ],
 )
 def test_a_row_that_cannot_be_right_is_refused_with_its_line(tmp_path, column, value, match):

@@ -21,7 +21,7 @@ def test_the_default_keeps_the_aspect_and_height_enough_for_every_recipe():
         ("outside", "white"),
         ("bits_used", 17),
         ("source_aspect", 20.0),
-        ("height", 0),
+        ("height", 10),
         ("width", 8),
     ],
 )

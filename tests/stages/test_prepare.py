@@ -16,7 +16,8 @@ from PIL import Image
 import ensemble_mammo.stages.prepare as stage
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
-from ensemble_mammo.imaging.prepared import prepare_file
+from ensemble_mammo.imaging.read import read_mammogram
+from ensemble_mammo.records.division import Division
 from ensemble_mammo.records.manifest import read_dataset, read_description
 from ensemble_mammo.records.png16 import read_png16, write_png16
 from ensemble_mammo.records.preparation import Preparation
@@ -114,7 +115,7 @@ def test_the_tree_is_an_archive_of_its_own_that_keeps_its_splits(dataset, tmp_pa
 
 
 def test_folds_are_written_by_subject(few, tmp_path, in_process):
-    made = prepare("dicom", few, tmp_path / "out", options(few, folds=2))
+    made = prepare("dicom", few, tmp_path / "out", options(few, division=Division(folds=2)))
     assert set(made.table["fold"]) == {"0", "1"}
     assert (made.table.groupby("subject_id")["fold"].nunique() == 1).all()
     assert read_description(made.root)["folds"] == 2
@@ -176,7 +177,7 @@ def test_an_interruption_of_the_class_tree_leaves_no_manifest_and_is_mended(few,
         prepare("dicom", few, tmp_path / "out", options(few))
     assert not (tmp_path / "out" / "manifest.csv").exists()
     monkeypatch.setattr(stage, "write_folders", stage_write)
-    other = options(few, split=(0.0, 0.0, 1.0))
+    other = options(few, division=Division((0.0, 0.0, 1.0)))
     assert len(prepare("dicom", few, tmp_path / "out", other).table) == 8
     trees = {path.relative_to(tmp_path / "out").parts[3] for path in (tmp_path / "out" / "folders").rglob("*.png")}
     assert trees == {"test"} and not (tmp_path / "out" / ".prepare.jsonl").exists()
@@ -195,9 +196,9 @@ def test_an_interrupted_call_is_taken_up_where_it_ended(few, tmp_path, monkeypat
         if len(done) == 5:
             raise KeyboardInterrupt
         done.append(path.name)
-        return prepare_file(path, *rest)
+        return read_mammogram(path, *rest)
 
-    monkeypatch.setattr(stage, "prepare_file", counted)
+    monkeypatch.setattr(stage, "read_mammogram", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare("dicom", few, tmp_path / "out", options(few))
     assert not (tmp_path / "out" / "manifest.csv").exists()
@@ -241,9 +242,9 @@ def test_what_was_prepared_otherwise_or_has_changed_is_done_again(few, tmp_path,
         done.append(path.name)
         if len(done) == 5:
             raise KeyboardInterrupt
-        return prepare_file(path, *rest)
+        return read_mammogram(path, *rest)
 
-    monkeypatch.setattr(stage, "prepare_file", counted)
+    monkeypatch.setattr(stage, "read_mammogram", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare("dicom", few, tmp_path / "out", options(few))
     os.utime(few / "PH0001" / "CC_L.dcm", (1, 1))
@@ -336,14 +337,14 @@ def test_a_subject_in_two_splits_of_the_archive_is_refused_before_any_work(tmp_p
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"split": (0.8, 0.1, 0.2)}, "split 0.8:0.1:0.2 does not add up to 1"),
-        ({"split": (float("nan"), 0.5, 0.5)}, "does not add up to 1"),
+        ({"shares": (0.8, 0.1, 0.2)}, "split 0.8:0.1:0.2 does not add up to 1"),
+        ({"shares": (float("nan"), 0.5, 0.5)}, "does not add up to 1"),
         ({"folds": 1}, "folds is 1, expected 0 or at least 2"),
     ],
 )
 def test_a_division_that_is_none_is_refused(fields, match):
     with pytest.raises(ValueError, match=match):
-        PrepareOptions(**fields)
+        Division(**fields)
 
 
 @pytest.mark.real
