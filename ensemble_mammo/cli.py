@@ -180,8 +180,16 @@ def prepare(
     preparation = _valid(replace, usual, **{name: value for name, value in said.items() if value is not None})
     limits = _valid(Limits, max_pixels, max_bytes, seconds)
     division = _valid(Division, _shares(split), folds, seed)
-    options = PrepareOptions(archive, preparation, limits, division, full_size, workers, strict, restart)
-    dataset = run(kind, path, out, options)
+    if kind == "join":
+        from ensemble_mammo.workflows.join import JoinOptions, join
+
+        given = [f"--{name.replace('_', '-')}" for name, value in said.items() if value is not None]
+        if given:
+            raise typer.BadParameter(f"{', '.join(given)}: joined images are prepared already; leave it out")
+        dataset = join(path, out, JoinOptions(labels, task, division, restart))
+    else:
+        options = PrepareOptions(archive, preparation, limits, division, full_size, workers, strict, restart)
+        dataset = run(kind, path, out, options)
     if json_:
         typer.echo(json.dumps(read_description(dataset.root), indent=2))
     else:
@@ -210,6 +218,46 @@ def _shares(text: str) -> tuple[float, float, float] | None:
 
 
 @app.command()
+def audit(
+    path: Annotated[Path, typer.Argument(help="A dataset, an archive, or any folder of images; never changed.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for audit.json, .csv, .html; with --fix: the corrected manifest.")
+    ] = Path("audit"),
+    kind: Annotated[str, typer.Option("--kind", help="Kind of archive, as for prepare; empty: found out.")] = "",
+    task: TaskName = "density",
+    labels: Annotated[Path | None, typer.Option("--labels", help="Tables of the archive, as for prepare.")] = None,
+    views: Views = None,
+    shortcuts: Annotated[
+        bool, typer.Option("--shortcuts", help="Probe a dataset: is the label told without the breast?")
+    ] = False,
+    probe_height: Annotated[int, typer.Option(help="Rows of the probes' input; 768 sees more, slower.")] = 384,
+    fix: Annotated[bool, typer.Option("--fix", help="Write a corrected manifest to --out, decisions logged.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Pixels that one file may have.")] = 200_000_000,
+    seconds: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 60.0,
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Find what is wrong with files, splits and labels: exit status 1 if there is an error."""
+    from ensemble_mammo.archives.options import ArchiveOptions
+    from ensemble_mammo.console import audit_table
+    from ensemble_mammo.imaging.read import Limits
+    from ensemble_mammo.stages.audit import AuditOptions
+    from ensemble_mammo.stages.audit import audit as run
+    from ensemble_mammo.stages.audit.shortcuts import ShortcutOptions
+
+    archive = _valid(ArchiveOptions, task, labels, views=views, workers=workers)
+    probes = _valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
+    limits = _valid(Limits, max_pixels, seconds=seconds)
+    options = AuditOptions(kind, archive, limits, probes if shortcuts else None, fix, workers)
+    found = run(path, out, options)
+    audit_table(found, out / "audit" if fix else out, json_)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def train(
     view: Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all.")] = "all",
     data: Annotated[
@@ -225,6 +273,9 @@ def train(
     seed: Seed = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")] = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")] = False,
+    allow_leakage: Annotated[
+        bool, typer.Option("--allow-leakage", help="Learn although subjects stand in several splits.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Train one network a view (or all four), or cross-validate with --folds."""
@@ -238,7 +289,9 @@ def train(
     recipes = {one: load_recipe(recipe, one, settings or ()) for one in views}
     dataset = dataset_at(data, out, next(iter(recipes.values())).task)
     with training_bar() as progress:
-        options = TrainOptions(seed=seed, device=device, workers=workers, restart=restart, progress=progress)
+        options = TrainOptions(
+            seed=seed, device=device, workers=workers, restart=restart, progress=progress, allow_leakage=allow_leakage
+        )
         if folds:
             from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 
@@ -312,6 +365,19 @@ def fuse(
         typer.echo(f"{out / level}.csv: {len(table)} exams")
 
 
+def _audit_remarks(named: Path | None, dataset: Dataset) -> list[str]:
+    """What the named audit found; without a name, ./audit's if it is of this dataset."""
+    from ensemble_mammo.errors import DatasetError
+    from ensemble_mammo.records.audit_file import AUDIT, audit_remarks
+
+    if named is not None:
+        return audit_remarks(named / AUDIT if named.is_dir() else named, dataset.fingerprint())
+    try:
+        return audit_remarks(Path("audit") / AUDIT, dataset.fingerprint())
+    except DatasetError:
+        return []
+
+
 def _task(name: str) -> Any:
     from ensemble_mammo.records.task import task_named
 
@@ -324,6 +390,9 @@ def report(
     true_counts: Annotated[str, typer.Option("--true-counts", help="Rows a class in file order: A=14,B=51,…")] = "",
     labels: Annotated[Path | None, typer.Option("--labels", help="CSV with subject_id, label.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A dataset that has the labels.")] = None,
+    audited: Annotated[
+        Path | None, typer.Option("--audit", help="audit.json of that dataset; ./audit/audit.json if it is of it.")
+    ] = None,
     task: TaskName = "density",
     fusion: Rule = "mean",
     weights: Weights = None,
@@ -352,7 +421,9 @@ def report(
         truth = truth_from_csv(labels, known)
     else:
         assert data is not None
-        truth = truth_from_dataset(read_dataset(data), known)
+        dataset = read_dataset(data)
+        truth = truth_from_dataset(dataset, known)
+        truth = replace(truth, remarks=(*truth.remarks, *_audit_remarks(audited, dataset)))
     rule = _fusion(fusion, weights, require_all_views)
     options = _valid(ReportOptions, rule, resamples, seed, allow_unlabelled)
     found: Report = run(list(files), truth, out, options)

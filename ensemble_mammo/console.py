@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.problem import PROBLEMS
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import SUBJECT, View, views_of
 from ensemble_mammo.records.task import TASKS
@@ -22,6 +23,7 @@ from ensemble_mammo.records.task import TASKS
 if TYPE_CHECKING:
     from ensemble_mammo.learning.loop import Advance
     from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.stages.audit import Audit
     from ensemble_mammo.stages.predict import Scores
     from ensemble_mammo.stages.report import Report
     from ensemble_mammo.stages.train import TrainResult
@@ -56,6 +58,34 @@ def dataset_table(dataset: Dataset) -> None:
                 counts = [str(int((part[task.name] == name).sum())) for name in classes] if task else []
                 rows.append([view.value, split, str(len(part)), str(part["subject_id"].nunique()), *counts])
     _table("dataset", ["view", "split", "images", "subjects", *classes], rows)
+
+
+def audit_table(found: Audit, out: Path, as_json: bool) -> None:
+    """How many problems of each kind, gravest first, and where the contact sheet is."""
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+        return
+    rows = [[f"{severity}: {PROBLEMS[code].title}", code, str(n), first] for severity, code, n, first in found.counts()]
+    if rows:
+        _table(
+            f"audit of {found.root}: {found.files} files ({found.source})",
+            ["problem", "code", "how many", "first"],
+            rows,
+        )
+    else:
+        _console().print(f"audit of {found.root}: nothing found in {found.files} files", markup=False)
+    probes = [
+        [f"{p.target} from {p.probe}", f"{p.value:.2f} ({p.low:.2f} to {p.high:.2f})", f"{p.whole:.2f}", p.severity]
+        for p in found.shortcuts
+    ]
+    if probes:
+        _table("shortcuts: AUC, chance 0.5", ["what is told from what", "AUC (95 %)", "whole image", ""], probes)
+    leaks = found.leaks[:_EXAMS_SHOWN]
+    for leak in leaks:
+        _console().print(f"leak: {leak}", markup=False)
+    if len(found.leaks) > len(leaks):
+        _console().print(f"… and {len(found.leaks) - len(leaks)} more leaks in audit.json", markup=False)
+    _console().print(f"contact sheet: {out / 'audit.html'}", markup=False)
 
 
 def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) -> None:

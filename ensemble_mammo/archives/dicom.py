@@ -84,11 +84,11 @@ def find_images(root: Path, views: FileKeyed[StatedView] | None, workers: int = 
         if outcome.value is None:
             unreadable.append((source, outcome.error.removeprefix(f"{outcome.item}: ")))
         else:
-            found.append(_found(outcome.item, source, outcome.value, stated.get(source, StatedView())))
+            found.append(found_image(outcome.item, source, outcome.value, stated.get(source, StatedView())))
     return FoundFiles(found, others, unreadable)
 
 
-def _found(path: Path, source: str, facts: HeaderFacts, stated: StatedView) -> FoundImage:
+def found_image(path: Path, source: str, facts: HeaderFacts, stated: StatedView) -> FoundImage:
     """A file with its view: by the views table, else by header and name, which must not contradict each other."""
     if stated.other:
         return FoundImage(path, source, facts, None, f"the views table says {stated.other}")

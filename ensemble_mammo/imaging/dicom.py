@@ -17,7 +17,9 @@ from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGLS
 from ensemble_mammo.errors import ImageReadError
 from ensemble_mammo.imaging.facts import HeaderFacts
 from ensemble_mammo.imaging.header import facts_of_dataset, one_line, open_dataset
-from ensemble_mammo.imaging.voi import VoiProblem, values_of_interest
+from ensemble_mammo.imaging.jpeg2000 import jpeg2000_lossless, jpeg2000_lower
+from ensemble_mammo.imaging.voi import VoiProblem
+from ensemble_mammo.imaging.words import meaning_of_words
 from ensemble_mammo.records.preparation import Preparation
 
 
@@ -31,12 +33,13 @@ def read_dicom(
 
     Args:
         path: the file.
-        preparation: its `voi` and `window` are used.
+        preparation: its `voi`, `window`, `decode` and `height` are used.
         data: the file's bytes, when they are in memory already.
         most_pixels: rows times columns above which nothing is decoded.
 
     Returns:
-        Pixels `[H, W]` float32 from 0 to 1, tissue bright, padding 0; and what the header says.
+        Pixels `[H, W]` float32 from 0 to 1, tissue bright, padding 0, of a lower resolution level where `decode` is
+        'fast' and the file has one; and what the header says.
 
     Raises:
         ImageReadError: not DICOM, no single grey image, damaged, too large, or without the window asked for.
@@ -45,19 +48,15 @@ def read_dicom(
     found = open_dataset(Path(path) if data is None else data, name)
     _refuse_others(found, name, most_pixels)
     facts = facts_of_dataset(found, name)
-    container = _decode(found, name)
-    stored, notes = _stored_values(container, found)
-    padding = _padding(container, stored, found)
+    words, reduction = _decode(found, name, preparation)
     try:
-        values, said = values_of_interest(stored, found, preparation, padding)
+        meant = meaning_of_words(words, found, preparation)
     except VoiProblem as problem:
         raise ImageReadError(f"{name}: {problem}") from problem
-    if facts.photometric == "MONOCHROME1":
-        values = 1 - values
-    if padding is not None:
-        values[padding] = 0
-    pixels = np.ascontiguousarray(np.clip(values, 0, 1), dtype=np.float32)
-    return pixels, dataclasses.replace(facts, notes=(*facts.notes, *notes, *said))
+    fast = f"JPEG 2000 decoded at 1/{reduction} of its height and width (decode is 'fast')"
+    notes = (*facts.notes, *meant.notes, *([fast] if reduction > 1 else []))
+    facts = dataclasses.replace(facts, notes=notes, stored_low=meant.lowest, stored_high=meant.highest)
+    return meant.of(words), facts
 
 
 def _refuse_others(found: Dataset, name: str, most_pixels: int) -> None:
@@ -90,20 +89,23 @@ def _refuse_others(found: Dataset, name: str, most_pixels: int) -> None:
         )
 
 
-def _decode(found: Dataset, name: str) -> NDArray[Any]:
-    """The values as decoded, `[H, W]` unsigned, with all bits allocated."""
+def _decode(found: Dataset, name: str, preparation: Preparation) -> tuple[NDArray[Any], int]:
+    """The words as decoded, `[H, W]` unsigned, with all bits allocated; and how often smaller than the source."""
     syntax = UID(found.file_meta.TransferSyntaxUID)
     if not found.PixelData:
         raise ImageReadError(f"{name}: its Pixel Data element is empty, expected a mammogram")
-    _check_stream(found, syntax, name)
+    stream = _checked_stream(found, syntax, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array = (
-                _decode_extended(found)
-                if _is_extended(found, syntax)
-                else pixel_array(found, raw=True, index=0, correct_unused_bits=False)
-            )
+            wanted = preparation.height if preparation.decode == "fast" else 0
+            if stream is not None and (lower := jpeg2000_lower(stream, found, wanted)):
+                return lower
+            array = None if stream is None else jpeg2000_lossless(stream, found)
+            if array is None and _is_extended(found, syntax):
+                array = _decode_extended(found)
+            if array is None:
+                array = pixel_array(found, raw=True, index=0, correct_unused_bits=False)
     except Exception as error:
         text = str(error).split("available plugins:")[-1]
         raise ImageReadError(
@@ -112,13 +114,13 @@ def _decode(found: Dataset, name: str) -> NDArray[Any]:
     if array.shape != (found.Rows, found.Columns):
         raise ImageReadError(f"{name}: decodes to {array.shape}, its header says {found.Rows} x {found.Columns}")
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return native.view(np.dtype(f"u{native.dtype.itemsize}"))
+    return native.view(np.dtype(f"u{native.dtype.itemsize}")), 1
 
 
-def _check_stream(found: Dataset, syntax: UID, name: str) -> None:
-    """See that a JPEG stream has its beginning and its end: decoders fill what is missing without a word."""
+def _checked_stream(found: Dataset, syntax: UID, name: str) -> bytes | None:
+    """The JPEG stream, seen to have its beginning and its end: decoders fill what is missing without a word."""
     if syntax not in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes):
-        return
+        return None
     try:
         stream = get_frame(found.PixelData, 0, number_of_frames=1)
     except Exception as error:
@@ -129,6 +131,7 @@ def _check_stream(found: Dataset, syntax: UID, name: str) -> None:
         raise ImageReadError(f"{name}: its pixel stream {kind}, expected {syntax.name}; the file is damaged")
     if b"\xff\xd9" not in stream[-64:]:
         raise ImageReadError(f"{name}: its pixel stream ({syntax.name}) has no end marker; the file is cut short")
+    return bytes(stream)
 
 
 def _is_extended(found: Dataset, syntax: UID) -> bool:
@@ -157,39 +160,3 @@ def _decode_extended(found: Dataset) -> NDArray[Any]:
     image.SetPixelFormat(gdcm.PixelFormat(1, 16, 12, 11, 0))
     pixels = image.GetBuffer().encode("utf-8", "surrogateescape")
     return np.frombuffer(pixels, "<u2").reshape(found.Rows, found.Columns)
-
-
-def _stored_values(container: NDArray[Any], found: Dataset) -> tuple[NDArray[np.int32], list[str]]:
-    """The bits stored alone, sign-extended, `[H, W]` int32; notes where other bits were set."""
-    bits = int(found.BitsStored)
-    high = found.get("HighBit")
-    shift = high + 1 - bits if isinstance(high, int) and not found.file_meta.TransferSyntaxUID.is_encapsulated else 0
-    values = container.astype(np.int32) >> max(0, min(shift, int(found.BitsAllocated) - bits))
-    kept = values & (2**bits - 1)
-    notes = []
-    if int(found.get("PixelRepresentation") or 0) == 1:
-        kept = np.where(kept >= 2 ** (bits - 1), kept - 2**bits, kept).astype(np.int32)
-    elif int(values.max()) >= 2**bits:
-        notes.append(f"bits above the {bits} stored are set in some pixels (an overlay?) and were left out")
-    return kept, notes
-
-
-def _padding(container: NDArray[Any], stored: NDArray[np.int32], found: Dataset) -> NDArray[np.bool_] | None:
-    """Pixels that are padding, `[H, W]`, or None: PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2).
-
-    The value may lie outside the bits stored; it is then compared with all bits allocated.
-    """
-    value = found.get("PixelPaddingValue")
-    if not isinstance(value, int):
-        return None
-    limit = found.get("PixelPaddingRangeLimit")
-    limit = limit if isinstance(limit, int) else value
-    bits, signed = int(found.BitsStored), int(found.get("PixelRepresentation") or 0) == 1
-    if signed:
-        value, limit = (number - 65536 if number > 32767 else number for number in (value, limit))
-    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    low, high = min(value, limit), max(value, limit)
-    mask = (stored >= low) & (stored <= high)
-    if not least <= value <= most:
-        mask |= container == (value & (2 ** (8 * container.dtype.itemsize) - 1))
-    return mask if mask.any() else None

@@ -25,6 +25,8 @@ class HeaderFacts:
     "PatientID, as written"
     study_uid: str = ""
     "StudyInstanceUID"
+    series_uid: str = ""
+    "SeriesInstanceUID"
     exam_date: str = ""
     "the day of the study, as YYYY-MM-DD"
     image_uid: str = ""
@@ -47,6 +49,18 @@ class HeaderFacts:
     "BreastImplantPresent: YES, NO or ''"
     presentation: str = ""
     "PresentationIntentType: FOR PRESENTATION, FOR PROCESSING or ''"
+    windows: int = 0
+    "how many windows and VOI LUTs there are to choose from"
+    modifiers: tuple[str, ...] = ()
+    "view modifiers in words: spot compression, magnification, implant displaced, …"
+    magnification: float | None = None
+    "EstimatedRadiographicMagnificationFactor"
+    burned_in: str = ""
+    "BurnedInAnnotation: YES, NO or ''"
+    stored_low: int | None = None
+    "lowest stored value, once the pixels are decoded"
+    stored_high: int | None = None
+    "highest stored value, likewise"
     transfer_syntax: str = ""
     "the encoding of the pixels, in words"
     problem: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
+from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ensemble_mammo.errors import ImageReadError
@@ -17,9 +18,10 @@ from ensemble_mammo.records.subject import Projection, Side
 
 # fmt: off
 TAGS = (
-    "PatientID", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SOPInstanceUID", "SOPClassUID",
-    "Modality", "Manufacturer", "ManufacturerModelName", "PatientAge", "PresentationIntentType",
-    "BreastImplantPresent", "ImagerPixelSpacing", "PixelSpacing", "ViewPosition", "ImageLaterality",
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyDate", "AcquisitionDate",
+    "SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "PatientAge", "PresentationIntentType",
+    "BreastImplantPresent", "BurnedInAnnotation", "EstimatedRadiographicMagnificationFactor",
+    "ImagerPixelSpacing", "PixelSpacing", "ViewPosition", "ImageLaterality",
     "Laterality", "ViewCodeSequence", "SpecificCharacterSet", "SamplesPerPixel", "NumberOfFrames",
     "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope",
@@ -128,7 +130,7 @@ def facts_of_dataset(found: Dataset, name: str, notes: Iterable[str] = ()) -> He
         said.append("FOR PROCESSING: raw detector values, not a picture made for reading")
     if view_text and projection is None and not view_problem:
         said.append(f"{view_text} view, neither CC nor MLO")
-    said += _modifiers(found)
+    said += [f"view modifier: {text}" for text in _modifiers(found)]
     return HeaderFacts(
         format="dicom",
         rows=_whole(found, "Rows", name),
@@ -137,6 +139,7 @@ def facts_of_dataset(found: Dataset, name: str, notes: Iterable[str] = ()) -> He
         photometric=_text(found, "PhotometricInterpretation").upper(),
         patient_id=_text(found, "PatientID"),
         study_uid=_text(found, "StudyInstanceUID"),
+        series_uid=_text(found, "SeriesInstanceUID"),
         exam_date=_date(found),
         image_uid=_text(found, "SOPInstanceUID"),
         side=side,
@@ -148,6 +151,10 @@ def facts_of_dataset(found: Dataset, name: str, notes: Iterable[str] = ()) -> He
         age=_age(_text(found, "PatientAge")),
         implant=_text(found, "BreastImplantPresent").upper(),
         presentation=presentation,
+        windows=_several(found),
+        modifiers=tuple(_modifiers(found)),
+        magnification=_number(found, "EstimatedRadiographicMagnificationFactor"),
+        burned_in=_text(found, "BurnedInAnnotation").upper(),
         transfer_syntax=found.file_meta.TransferSyntaxUID.name,
         problem=problem,
         notes=(*said, *notes),
@@ -202,8 +209,20 @@ def _view(found: Dataset) -> tuple[Projection | None, str, str]:
 def _modifiers(found: Dataset) -> list[str]:
     codes = found.get("ViewCodeSequence") or ()
     inner = [item for code in codes for item in code.get("ViewModifierCodeSequence") or ()]
-    said = [text for item in inner if (text := _text(item, "CodeMeaning") or _text(item, "CodeValue"))]
-    return [f"view modifier: {text}" for text in said]
+    return [text for item in inner if (text := _text(item, "CodeMeaning") or _text(item, "CodeValue"))]
+
+
+def _several(found: Dataset) -> int:
+    centres = found.get("WindowCenter")
+    windows = 0 if centres in (None, "") else len(centres) if isinstance(centres, MultiValue) else 1
+    return windows + len(found.get("VOILUTSequence") or ())
+
+
+def _number(found: Dataset, keyword: str) -> float | None:
+    try:
+        return float(found.get(keyword))
+    except (TypeError, ValueError):
+        return None
 
 
 def _date(found: Dataset) -> str:

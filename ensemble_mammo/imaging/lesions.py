@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from ensemble_mammo.errors import ImageReadError
 from ensemble_mammo.imaging.prepared import Placement, resized
-from ensemble_mammo.imaging.read import Limits, read_mammogram
+from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
 from ensemble_mammo.records.lesion import Outline
 from ensemble_mammo.records.preparation import Preparation
 
@@ -22,6 +22,9 @@ _POINT_RADIUS = 2
 _ASPECT_TOLERANCE = 0.02
 "how far width over height of a mask may be from its film's, as a share"
 _AS_STORED = Preparation(voi="stored")
+_LOSSY = ("jpeg", "webp")
+_NEAR, _BETWEEN = 0.2, 0.01
+"how near to its two values, as a share of their distance, the pixels of a lossy mask lie, all but this share of them"
 
 
 class LesionProblem(ValueError):  # noqa: N818 - becomes the note of one lesion
@@ -63,9 +66,10 @@ def _drawn(outline: Outline, shape: tuple[int, int]) -> Mask:
     points = [(x * across, y * down) for x, y in outline.points]
     picture = Image.new("1", (shape[1], shape[0]))
     draw = ImageDraw.Draw(picture)
-    if outline.kind == "box":
-        (left, top), (right, bottom) = points[:2]
-        draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), fill=1)
+    if outline.kind in ("box", "runs"):
+        for (left, top), (right, bottom) in zip(points[::2], points[1::2], strict=False):
+            first, upper = round(left), round(top)  # the pixels whose centres lie within, one at least
+            draw.rectangle((first, upper, max(first, round(right) - 1), max(upper, round(bottom) - 1)), fill=1)
     elif outline.kind == "circle":
         (x, y), dx, dy = points[0], outline.radius * across, outline.radius * down
         draw.ellipse((x - dx, y - dy, x + dx, y + dy), fill=1)
@@ -82,15 +86,15 @@ def _from_files(paths: Sequence[Path], shape: tuple[int, int], limits: Limits) -
     reasons, scaled = [], None
     for path in paths:
         try:
-            values = read_mammogram(path, _AS_STORED, limits).pixels
+            read = read_mammogram(path, _AS_STORED, limits)
         except ImageReadError as error:
             reasons.append(str(error).replace(f"{path}: ", f"{path.name}: "))
             continue
-        low, high = float(values.min()), float(values.max())
-        if high == low or not np.all((values == low) | (values == high)):
-            reasons.append(f"{path.name}: has more values than two, so it is a crop" if high > low else "is empty")
+        mask = _two_valued(read)
+        if mask is None:
+            what = "is empty" if read.pixels.min() == read.pixels.max() else "has more values than two, so it is a crop"
+            reasons.append(f"{path.name}: {what}")
             continue
-        mask = values == high
         if mask.shape == shape:
             return mask, ""
         aspect, wanted = mask.shape[1] / mask.shape[0], shape[1] / shape[0]
@@ -105,6 +109,23 @@ def _from_files(paths: Sequence[Path], shape: tuple[int, int], limits: Limits) -
         raise LesionProblem("no mask: " + ("; ".join(reasons) or "no file of it is there"))
     note = f"mask of {scaled.shape[0]} x {scaled.shape[1]} pixels scaled to the film's {shape[0]} x {shape[1]}"
     return resized(scaled.astype(np.float32), *shape) >= 0.5, note
+
+
+def _two_valued(read: Mammogram) -> Mask | None:
+    """Where a file of two values has the higher one; None for other files.
+
+    Lossy formats blur the steps of a mask: almost all of its pixels must then lie near the two.
+    """
+    values = read.pixels
+    low, high = float(values.min()), float(values.max())
+    if high == low:
+        return None
+    if read.facts.format in _LOSSY:
+        share = (values - low) / (high - low)
+        between = float(((share > _NEAR) & (share < 1 - _NEAR)).mean())
+        return share >= 0.5 if between <= _BETWEEN else None
+    mask: Mask = values == high
+    return mask if bool(np.all(mask | (values == low))) else None
 
 
 def prepared_mask(mask: Mask, placement: Placement) -> tuple[NDArray[np.uint8], float]:

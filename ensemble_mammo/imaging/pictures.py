@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import warnings
@@ -63,7 +64,8 @@ def read_picture(
                 "give the number of bits that are in use, or 0"
             )
         full = 2**bits_used - 1
-    return np.clip(values.astype(np.float32) / np.float32(full), 0, 1), facts
+    found = dataclasses.replace(facts, stored_low=int(values.min(initial=full)), stored_high=int(values.max(initial=0)))
+    return np.clip(values.astype(np.float32) / np.float32(full), 0, 1), found
 
 
 def picture_facts(path: Path, name: str) -> HeaderFacts:

@@ -147,16 +147,20 @@ def prepare_pixels(mammogram: Mammogram, preparation: Preparation) -> Prepared:
 
 @dataclass(frozen=True)
 class Cleared:
-    """A mammogram at its own size, when all is done to it but crop and scale."""
+    """A mammogram at the size it was decoded at, when all is done to it but crop and scale."""
 
     pixels: NDArray[np.float32]
     "[H, W] from 0 to 1"
     box: Box
-    "what of it goes into the prepared image"
+    "what of `pixels` goes into the prepared image"
     mirrored: bool
     "whether it is to be turned over"
     notes: tuple[str, ...] = ()
     "what is worth saying of it"
+    source: tuple[int, int] = (0, 0)
+    "rows and columns of the file's pixels"
+    reduction: int = 1
+    "pixels of the file, in height and width, to one of `pixels`"
 
 
 def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
@@ -187,21 +191,40 @@ def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
     if preparation.outside == "black" and mask is not None:
         pixels = np.where(mask, pixels, np.float32(0))
     turned = preparation.orientation == "chest-left" and mask is not None and chest_side(mask) == "right"
-    return Cleared(pixels, box, turned, tuple(notes))
+    return Cleared(pixels, box, turned, tuple(notes), mammogram.source_shape, mammogram.reduction)
 
 
 def scaled_pixels(cleared: Cleared, preparation: Preparation) -> Prepared:
     """What is done at last: crop, aspect, scale, turn, pad, 16 bits."""
     box = cleared.box
-    placement = dataclasses.replace(_placement(cleared.pixels.shape, box, preparation), mirrored=cleared.mirrored)
+    placement = _placement(cleared.source, _in_source(box, cleared), preparation)
+    placement = dataclasses.replace(placement, mirrored=cleared.mirrored)
     crop = cleared.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
-    scaled = resized(crop, placement.scaled_height, placement.scaled_width)
+    scaled = _scaled_crop(crop, placement, cleared.reduction)
     values = np.zeros((placement.height, placement.width), np.uint16)
     top, left = placement.pad_top, placement.pad_left
     values[top : top + placement.scaled_height, left : left + placement.scaled_width] = np.rint(
         np.clip(scaled, 0, 1).astype(np.float64) * WHITE
     )
     return Prepared(values[:, ::-1].copy() if cleared.mirrored else values, placement, cleared.notes)
+
+
+def _in_source(box: Box, cleared: Cleared) -> Box:
+    """A box of the decoded pixels, in pixels of the file."""
+    factor, (rows, columns) = cleared.reduction, cleared.source
+    top, left = box.top * factor, box.left * factor
+    return Box(top, left, min(box.height * factor, rows - top), min(box.width * factor, columns - left))
+
+
+def _scaled_crop(crop: NDArray[np.float32], placement: Placement, reduction: int) -> NDArray[np.float32]:
+    """The crop at its size in the prepared image."""
+    height, width = placement.scaled_height, placement.scaled_width
+    if reduction == 1:
+        return resized(crop, height, width)
+    first = 0.5 - 0.5 / reduction  # sample i of a lower level lies on the source's pixel i * reduction
+    last = (placement.crop_width / reduction + first, placement.crop_height / reduction + first)
+    image = Image.fromarray(np.pad(crop, ((0, 1), (0, 1)), mode="edge"))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, (first, first, *last)), np.float32)
 
 
 def trimmed_box(shape: tuple[int, ...], trim: float) -> Box:

@@ -52,6 +52,15 @@ class Mammogram:
     "what the file's header says"
     sha256: str
     "SHA-256 of the file, 64 hexadecimal digits"
+    reduction: int = 1
+    "pixels of the file, in height and width, to one of `pixels`: 2, 4, … where it was decoded at a lower level"
+
+    @property
+    def source_shape(self) -> tuple[int, int]:
+        """Rows and columns of the file's pixels."""
+        if self.reduction > 1:
+            return self.facts.rows, self.facts.columns
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
 
 
 def read_mammogram(path: Path | str, preparation: Preparation | None = None, limits: Limits | None = None) -> Mammogram:
@@ -59,7 +68,7 @@ def read_mammogram(path: Path | str, preparation: Preparation | None = None, lim
 
     Args:
         path: a DICOM, PNG, TIFF, PGM, JPEG or WebP file.
-        preparation: `voi`, `window`, `polarity` and `bits_used` are used; the default one when None.
+        preparation: `voi`, `window`, `decode` with `height`, `polarity` and `bits_used` are used; None: the default.
         limits: size above which a file is refused; the default ones when None.
 
     Raises:
@@ -79,7 +88,8 @@ def read_mammogram(path: Path | str, preparation: Preparation | None = None, lim
         pixels, facts = read_dicom(path, preparation, data, limits.pixels)
     else:
         raise ImageReadError(f"{name}: {_what_it_is(data[:16])}, expected DICOM, PNG, TIFF, PGM, JPEG or WebP")
-    return Mammogram(pixels, facts, hashlib.sha256(data).hexdigest())
+    reduction = round(facts.rows / pixels.shape[0])
+    return Mammogram(pixels, facts, hashlib.sha256(data).hexdigest(), reduction)
 
 
 def read_facts(path: Path | str) -> HeaderFacts:

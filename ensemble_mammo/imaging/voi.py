@@ -94,7 +94,11 @@ def window_values(values: Values, centre: float, width: float, function: str = "
 
 
 def values_of_interest(
-    stored: NDArray[Any], found: Dataset, preparation: Preparation, padding: NDArray[np.bool_] | None
+    stored: NDArray[Any],
+    found: Dataset,
+    preparation: Preparation,
+    padding: NDArray[np.bool_] | None,
+    highest: int | None = None,
 ) -> tuple[Values, list[str]]:
     """Stored values to 0..1, by the rule of `preparation.voi`.
 
@@ -103,6 +107,8 @@ def values_of_interest(
         found: the header.
         preparation: its `voi` and `window` are used.
         padding: `[H, W]`, pixels that are no measurement; they have no part in 'min-max'.
+        highest: highest stored value among the pixels, if known: 'auto' takes 255 for white where no window says what
+            is, and no pixel of 16 bits stored is above it (digitised films of 8 bits, such as CBIS-DDSM's).
 
     Returns:
         `[H, W]` float32 from 0 to 1 (MONOCHROME1 not yet turned), and notes.
@@ -136,7 +142,11 @@ def values_of_interest(
         low, high = float(kept.min()), float(kept.max())
         if high == low:
             return np.zeros(values.shape, np.float32), ["every pixel has the same value"]
-    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1), []
+    notes = []
+    if preparation.voi == "auto" and (low, high) == (0, 65535) and highest is not None and 1 < highest < 256:
+        high = 255.0
+        notes.append("only 8 of the 16 bits stored are in use: 255 is taken for white")
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1), notes
 
 
 def _choice(wanted: int | str, names: list[str], kind: str) -> tuple[int, list[str]]:

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from ensemble_mammo.merit.intervals import CONFIDENCE
 from ensemble_mammo.merit.results import TITLES, Report
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #16304a; background: #f3f6f9;
@@ -122,7 +122,7 @@ def page(report: Report, pictures: Mapping[str, bytes]) -> str:
         titles=TITLES,
         grouped="dense" if "dense" in names else "positive",
         confidence=f"{CONFIDENCE:.0%}".removesuffix("%"),
-        style=_STYLE,
+        style=STYLE,
         pictures={level: base64.b64encode(data).decode("ascii") for level, data in pictures.items()},
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.records.leaks import leaks_of
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import LEVELS, views_of
@@ -42,6 +43,9 @@ class Truth:
     "numbers of the classes in file order, where there are no ids"
     learned: frozenset[str] = frozenset()
     "subjects of the dataset's splits train and val, whose figures are no test of networks that learned from them"
+
+    remarks: tuple[str, ...] = ()
+    "what a reader of figures on these classes must know, such as leaks between the dataset's splits"
 
     def of(self, predictions: Predictions) -> NDArray[np.int64]:
         """The true class of each row [N], as numbers from 0; `UNKNOWN` where there is no label."""
@@ -183,4 +187,13 @@ def truth_from_dataset(dataset: Dataset, task: Task, split: str | None = None) -
     exams = dataset.table.groupby("subject_id")["exam_id"].nunique()
     labels |= {(level, s, ANY): n for (level, s, _), n in labels.items() if exams[s] == 1}
     learned = frozenset(rows.loc[rows["split"].isin(["train", "val"]), "subject_id"])
-    return Truth(task, f"{dataset.root.name or dataset.root}, column {task.name}", labels, learned=learned)
+    source = f"{dataset.root.name or dataset.root}, column {task.name}"
+    return Truth(task, source, labels, learned=learned, remarks=_leak_remarks(dataset))
+
+
+def _leak_remarks(dataset: Dataset) -> tuple[str, ...]:
+    leaks = leaks_of(dataset.table)
+    if not leaks:
+        return ()
+    first = "; ".join(map(str, leaks[:3])) + (" …" if len(leaks) > 3 else "")
+    return (f"LEAKAGE: {len(leaks)} in this dataset, so that figures are too good: {first}",)

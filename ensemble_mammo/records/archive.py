@@ -34,6 +34,8 @@ class ArchiveImage:
     "the lesions that the archive knows of in it"
     facts: Mapping[str, str] = field(default_factory=dict)
     "columns of the manifest that the archive's tables fill: device, age, implant, pixel_spacing_mm, …"
+    turned: bool = False
+    "the archive knows that light and dark are exchanged in the file: its pixels are inverted once read"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,8 +17,15 @@ from ensemble_mammo.records.task import TASKS
 LESIONS = "lesions.csv"
 FINDINGS = ("mass", "calcification", "distortion", "asymmetry", "other")
 """What a lesion is."""
-OUTLINES = ("polygon", "box", "circle", "points", "mask")
+OUTLINES = ("polygon", "box", "circle", "points", "runs", "mask")
 """How an archive says where a lesion lies."""
+
+_FINDING_WORDS = {
+    "mass": ("mass", "nodule", "lump", "tumor", "tumour"),
+    "calcification": ("calc", "microcalc", "micros", "cluster"),
+    "distortion": ("distort",),
+    "asymmetry": ("asymm",),
+}
 
 Point = tuple[float, float]
 """(x, y): column and row in pixels, from the top left corner of the image."""
@@ -28,9 +36,10 @@ class Outline:
     """Where a lesion lies in its image."""
 
     kind: str
-    "polygon, box, circle, points or mask"
+    "polygon, box, circle, points, runs or mask"
     points: tuple[Point, ...] = ()
-    "corners of the polygon; top left and bottom right of the box; centre of the circle; the points"
+    """corners of the polygon; top left and bottom right of the box; centre of the circle; the points; of runs, such
+    as a run-length code holds, corners like those of a box, pair after pair"""
     radius: float = 0.0
     "of the circle, in pixels"
     frame: tuple[int, int] | None = None
@@ -40,7 +49,7 @@ class Outline:
 
     def __post_init__(self) -> None:
         """Refuse an outline that draws nothing."""
-        least = {"polygon": 3, "box": 2, "circle": 1, "points": 1, "mask": 0}
+        least = {"polygon": 3, "box": 2, "circle": 1, "points": 1, "runs": 2, "mask": 0}
         if self.kind not in OUTLINES:
             raise ValueError(f"outline {self.kind!r} is not one of {', '.join(OUTLINES)}")
         if len(self.points) < least[self.kind]:
@@ -103,7 +112,7 @@ class LesionRow:
     descriptors: str = ""
     "further words of the archive"
     outline: str = ""
-    "what the mask was drawn from: polygon, box, circle, points, mask; empty: the archive does not say where it lies"
+    "kinds of outline that the mask was drawn from, with + between; empty: the archive does not say where it lies"
     mask: str = ""
     "8-bit PNG of the prepared image's size, 255 on the lesion, relative to the dataset; empty: none"
     full_mask: str = ""
@@ -125,6 +134,15 @@ class LesionRow:
 LESION_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(LesionRow))
 """The columns of lesions.csv."""
 _REQUIRED = ("lesion_id", "image_id")
+
+
+def finding_of(name: str) -> str:
+    """The finding that an archive's own name of a lesion says, by its words; `other` where it says none of ours."""
+    words = [word for word in re.split(r"[\W_\d]+", name.lower()) if word]
+    for finding, starts in _FINDING_WORDS.items():
+        if any(word.startswith(starts) for word in words):
+            return finding
+    return "other"
 
 
 def labels_of_lesions(lesions: Sequence[ArchiveLesion]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.breast import breast_box
 from ensemble_mammo.imaging.lesions import LesionProblem, lesion_mask, prepared_mask
 from ensemble_mammo.imaging.prepared import Prepared, cleared_pixels, scaled_pixels
-from ensemble_mammo.imaging.read import Limits, read_mammogram
+from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.division import Division, divided
 from ensemble_mammo.records.fields import to_mapping
@@ -104,8 +104,7 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     listing = KINDS[kind].listing(path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
     for note in listing.notes:
         _log.info("%s", note)
-    if not (options.archive.as_released or options.division.shares):
-        _refuse_torn(listing.images)
+    _refuse_images(out, listing.images, options)
     if options.strict and listing.unreadable:
         _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
     _clear(out, options.restart)
@@ -168,13 +167,25 @@ def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
         raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
     if out.resolve().is_relative_to(path.resolve()):
         raise OutputError(f"{out}: lies inside the archive {path}; an archive is never changed, give another --out")
-    if path.resolve().is_relative_to(out.resolve()) and path.is_dir():
+    if path.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{out}: the archive {path} lies inside it; give another --out")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file, expected a folder; give another --out")
     key = options.archive.key
     if key is not None and key.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{key}: the key of the pseudonyms never lies inside the dataset; name a file beside it")
+
+
+def _refuse_images(out: Path, images: Sequence[ArchiveImage], options: PrepareOptions) -> None:
+    """Refuse subjects in two splits, and images of the dataset that is to be made anew (tables name any file)."""
+    if not (options.archive.as_released or options.division.shares):
+        _refuse_torn(images)
+    whole = out.resolve()
+    inside = [image for image in images if image.path.resolve().is_relative_to(whole)] if options.restart else []
+    if inside:
+        raise OutputError(
+            f"{out}: holds {len(inside)} images of the archive, such as {inside[0].source}; give another --out"
+        )
 
 
 def _beside(folder: Path, ending: str) -> Path:
@@ -249,7 +260,7 @@ class _Recipe:
 
 
 def _prepare_one(image: ArchiveImage, recipe: _Recipe) -> dict[str, Any]:
-    mammogram = read_mammogram(image.path, recipe.preparation, recipe.limits)
+    mammogram = _read(image, recipe)
     cleared = cleared_pixels(mammogram, recipe.preparation)
     prepared = scaled_pixels(cleared, recipe.preparation)
     write_png16(recipe.out / _file_of(image), prepared.pixels)
@@ -263,6 +274,15 @@ def _prepare_one(image: ArchiveImage, recipe: _Recipe) -> dict[str, Any]:
     made = {name: "" if facts.get(name) is None else facts[name] for name in _ROW_FACTS}
     lesions = [_lesion_row(image, lesion, prepared, full, recipe) for lesion in image.lesions]
     return made | {"source_sha256": mammogram.sha256, "notes": notes, "lesions": lesions}
+
+
+def _read(image: ArchiveImage, recipe: _Recipe) -> Mammogram:
+    """The image with tissue bright; what the archive says of it stands above what its pixels look like."""
+    if not image.turned:
+        return read_mammogram(image.path, recipe.preparation, recipe.limits)
+    mammogram = read_mammogram(image.path, replace(recipe.preparation, polarity="header"), recipe.limits)
+    facts = replace(mammogram.facts, notes=(*mammogram.facts.notes, "turned: the archive says so"))
+    return replace(mammogram, pixels=1 - mammogram.pixels, facts=facts)
 
 
 def _lesion_row(
@@ -295,7 +315,8 @@ def _key(image: ArchiveImage) -> str:
     """What says that an image is the one that an earlier call prepared."""
     state = image.path.stat()
     drawn = hashlib.sha256(repr((image.lesions, image.facts)).encode()).hexdigest()[:16] if image.lesions else ""
-    return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}|{drawn}"
+    turned = "|turned" if image.turned else ""
+    return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}|{drawn}{turned}"
 
 
 def _file_of(image: ArchiveImage, folder: str = "images") -> str:

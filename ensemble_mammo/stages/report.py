@@ -41,6 +41,8 @@ class ReportOptions:
     "bootstrap resamples of subjects; 0: no intervals"
     seed: int = 0
     "of the bootstrap"
+    remarks: tuple[str, ...] = ()
+    "what else stands among the notes, such as what an audit found"
     allow_unlabelled: bool = False
     "leave exams without a true class out, with a note, instead of refusing them"
 
@@ -78,6 +80,7 @@ def report(
     labels = truth.placed(given)
     unlabelled = _unlabelled(given, labels, options)
     levels, notes = _levels(given, truth.task, options.fusion)
+    notes += [*labels.remarks, *options.remarks]
     notes += _truth_notes(given, labels, len(unlabelled))
     exams = len({key for p in given for key in p.keys})
     figures: dict[str, Mapping[str, Interval]] = {}

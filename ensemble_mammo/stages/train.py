@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ensemble_mammo.learning.objective import balanced_weights
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipe_to_toml
@@ -50,6 +51,8 @@ class TrainOptions:
     "train on these subjects, whatever their split (cross-validation); None: the split 'train'"
     val_subjects: frozenset[str] | None = None
     "validate on these; None: the split 'val', or nobody where train_subjects are given"
+    allow_leakage: bool = False
+    "learn although something stands in more than one split; run.json and the report then say so"
     progress: Callable[[Advance], None] | None = None
     "told after every batch"
 
@@ -82,7 +85,7 @@ def train(
         options: seed, device and the like.
 
     Raises:
-        DatasetError: too few images or classes, a subject on both sides, a damaged image.
+        DatasetError: too few images or classes, a subject on both sides, leaks not allowed, a damaged image.
         RecipeError: the recipe needs validation images and there are none, or names no network.
         RunError: the folder holds another run.
         TrainingError: the loss is no longer finite, or the device is missing.
@@ -90,6 +93,7 @@ def train(
     """
     task, folder = TASKS[recipe.task], out / view.value
     device = resolve_device(options.device)
+    leaks = _leaks(dataset, options)
     parts = _rows(dataset, view, recipe, options)
     _check(parts, dataset, view, recipe)
     passport = Passport(recipe, view, task.classes, dataset.preparation)
@@ -109,11 +113,31 @@ def train(
             options.progress,
         )
         with repeatable(device):
-            _run(folder, samples, setting, identity)
+            _run(folder, samples, setting, identity, {"leaks": leaks} if leaks else {})
     return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
 
 
-def _run(folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity) -> None:
+def _leaks(dataset: Dataset, options: TrainOptions) -> list[str]:
+    """What stands in more than one split of a dataset, as sentences; refused unless the user allows it."""
+    table = dataset.table
+    if options.train_subjects is not None:  # cross-validation: the folds in question are these
+        validation = options.val_subjects or frozenset()
+        split = [
+            "train" if s in options.train_subjects else "val" if s in validation else "test"
+            for s in table["subject_id"]
+        ]
+        table = table.assign(split=split, fold="")
+    if not options.allow_leakage:
+        refuse_leaks(table, dataset.root)
+    leaks = [str(leak) for leak in leaks_of(table)]
+    for leak in leaks[:3]:
+        log.warning("LEAK: %s", leak)
+    return leaks
+
+
+def _run(
+    folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity, remarks: Mapping[str, Any]
+) -> None:
     """Train from the state in the folder, or from the start, to the end."""
     classes = identity.passport.classes
     state = loop.begin(setting, len(classes))
@@ -127,7 +151,7 @@ def _run(folder: Path, samples: dict[str, Samples], setting: Setting, identity: 
     }
 
     def about(status: str) -> dict[str, Any]:
-        return record.facts(state, identity, setting, status) | {"images": counts}
+        return record.facts(state, identity, setting, status) | {"images": counts} | dict(remarks)
 
     def at_epoch_end(state: State, judged: Judgement) -> None:
         record.write_state(folder, state, identity)

@@ -91,7 +91,9 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     for table in fuse(joined, task, options.report.fusion).levels.values():
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
     settled = replace(options.report, allow_unlabelled=True)
-    out_of_fold = replace(truth_from_dataset(dataset, task), learned=frozenset())
+    out_of_fold = replace(truth_from_dataset(dataset, task), learned=frozenset(), remarks=())
+    if options.train.allow_leakage:
+        settled = replace(settled, remarks=(*settled.remarks, "trained with --allow-leakage: see leaks in run.json"))
     return report(joined, out_of_fold, out / "report", settled)
 
 

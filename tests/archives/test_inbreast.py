@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
 from ensemble_mammo.archives.inbreast import list_inbreast
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.records.lesion import ArchiveLesion, Outline
 from ensemble_mammo.records.png16 import write_png16
 from ensemble_mammo.records.subject import View
 
@@ -38,9 +41,9 @@ def test_the_shared_index_and_the_original_table_give_the_same(release, name, te
     (release / name).write_text(text)
     _, images = found(release)
     assert images == [
-        ("20587054", "b6a4", "200902", View.CC_R, {"density": "B", "birads": "4-6"}),
-        ("20587080", "b6a4", "200902", View.MLO_R, {"density": "B"}),
-        ("20587148", "fd74", "200901", View.CC_L, {"birads": "1-2"}),
+        ("20587054", "b6a4", "200902", View.CC_R, {"density": "B", "birads": "4-6", "abnormality": "abnormal"}),
+        ("20587080", "b6a4", "200902", View.MLO_R, {"density": "B", "abnormality": "abnormal"}),
+        ("20587148", "fd74", "200901", View.CC_L, {"birads": "1-2", "abnormality": "abnormal"}),
     ]
 
 
@@ -95,8 +98,59 @@ def test_a_folder_without_table_without_images_or_not_there_is_refused(release, 
 
 def test_a_task_without_labels_in_the_release_is_refused(release):
     (release / "index.csv").write_text(INDEX)
-    with pytest.raises(DatasetError, match="INbreast has labels of density, birads, none of pathology"):
+    with pytest.raises(DatasetError, match="INbreast has labels of density, birads, abnormality, none of pathology"):
         list_inbreast(release, ArchiveOptions("pathology"))
+
+
+CONTOUR = {"20587080": [[[1, 1], [3, 1], [3, 3]]]}
+
+
+def write_contours(root, contours=CONTOUR):
+    (root / "mass-contours.json").write_text(json.dumps(contours))
+
+
+def test_contours_become_masses_of_their_image_alone(release):
+    (release / "index.csv").write_text(INDEX)
+    write_png16(release / "images" / f"{NAMES[1]}.png", np.zeros((208, 160), np.uint16))
+    write_contours(release, CONTOUR | {"999": [[[1, 1], [3, 1], [3, 3]]]})
+    listing, _ = found(release)
+    own = {image.image_id: image.lesions for image in listing.images}
+    assert own["20587080"][0] == ArchiveLesion(
+        "1", (Outline("polygon", ((1, 1), (3, 1), (3, 3)), frame=(3328, 2560)),), "mass"
+    )
+    assert own["20587054"] == (ArchiveLesion("marked-calcification", finding="calcification"),)
+
+
+def test_a_finding_marked_without_outline_is_a_lesion_without_place_and_said(release):
+    (release / "INbreast.csv").write_text(ORIGINAL.replace("4c; ;X", "4c;X;X"))
+    write_contours(release)
+    listing, _ = found(release)
+    assert [lesion.number for lesion in listing.images[0].lesions] == ["marked-mass", "marked-calcification"]
+    assert "3 images have a finding that the table marks and no outline shows: a lesion without place" in listing.notes
+
+
+def test_without_xml_or_json_there_are_no_lesions_and_marks_still_make_an_image_abnormal(release):
+    (release / "INbreast.csv").write_text(ORIGINAL)
+    listing, _ = found(release)
+    assert all(image.lesions == () for image in listing.images) and listing.notes == ()
+    assert [image.labels["abnormality"] for image in listing.images] == ["abnormal"] * 3
+
+
+def test_an_image_is_normal_where_birads_is_1_and_nothing_is_marked_or_drawn(release):
+    (release / "index.csv").write_text(
+        INDEX.replace("2,4c,,x", "2,1,,").replace("2,3,,x", "2,1,,").replace(",2,,x", ",2,,")
+    )
+    write_contours(release)
+    listing = list_inbreast(release, ArchiveOptions("abnormality"))
+    assert [image.labels.get("abnormality") for image in listing.images] == ["normal", "abnormal", None]
+
+
+def test_lesions_of_a_file_that_fits_no_original_have_no_place_and_that_is_said(release):
+    (release / "index.csv").write_text(INDEX)
+    write_contours(release)
+    listing, _ = found(release)
+    assert listing.images[1].lesions[0].outlines == () and listing.images[1].lesions[0].finding == "mass"
+    assert any("1 images have the aspect of neither 3328 x 2560 nor 4084 x 3328" in note for note in listing.notes)
 
 
 @pytest.mark.real
@@ -106,3 +160,10 @@ def test_the_shared_part_of_inbreast_is_listed(real_data):
     assert len({image[1:3] for image in images}) == 74
     assert sum("density" not in image[4] for image in images) == 1
     assert listing.left_out == ()
+    assert listing.notes == (
+        "202 images have a finding that the table marks and no outline shows: a lesion without place",
+    )
+    outlined = [image for image in listing.images if any(lesion.outlines for lesion in image.lesions)]
+    marked = {i.image_id for i in listing.images for lesion in i.lesions if lesion.number == "marked-mass"}
+    assert len(outlined) == 59 and marked == {"20587612", "22614097", "22614150"}
+    assert sum(image.labels.get("abnormality") == "normal" for image in listing.images) == 34

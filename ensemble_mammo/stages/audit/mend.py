@@ -1,0 +1,181 @@
+"""--fix: a corrected manifest beside what was audited, each decision logged with what stood there before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ensemble_mammo.archives.pseudonyms import Pseudonyms
+from ensemble_mammo.imaging.inspect import Inspection
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.leaks import Leak
+from ensemble_mammo.records.lesion import LESIONS
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_description, write_table
+from ensemble_mammo.records.problem import Problem
+from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.stages.audit.gather import Entry
+
+FIXES = "fixes.csv"
+_LEFT_OUT = "left_out.csv"
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One decision: what a cell held, what it holds now, and why. Putting `before` back undoes it."""
+
+    file: str
+    "the file, as the audited folder calls it"
+    column: str
+    "the manifest's column; 'row' where the whole row was left out (it then stands in left_out.csv)"
+    before: str
+    "what stood there"
+    after: str
+    "what stands there now"
+    reason: str
+    "why"
+
+
+def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[Leak], out: Path) -> list[Fix]:
+    """Write a corrected dataset: images linked, leaking subjects out of training, bad images left out.
+
+    Subjects in several splits go to test where they stand in it, else to validation. Pictures under two subjects are
+    left out, all copies; of copies under one subject the first stays; what cannot be read is left out.
+
+    Args:
+        dataset: what was audited; nothing in it is changed.
+        problems: what the audit found.
+        leaks: what stands in more than one split; `rows` are those of the dataset's table.
+        out: the corrected dataset's folder.
+    """
+    table = dataset.table.copy()
+    fixes = _left_out(problems)
+    gone = {fix.file for fix in fixes}
+    for leak in leaks:
+        fixes += _one_split(table, leak, gone)
+    kept = table[~table["file"].isin(sorted(gone))].reset_index(drop=True)
+    for name in ("file", "full_file"):
+        for file in (file for file in kept[name] if file):
+            _link(dataset.root / file, out / file)
+    lesions = dataset.lesions()
+    if len(lesions):
+        own = lesions[lesions["image_id"].isin(kept["image_id"])]
+        for name in ("mask", "full_mask"):
+            for file in (file for file in own[name] if file):
+                _link(dataset.root / file, out / file)
+        write_text(out / LESIONS, own.to_csv(index=False, lineterminator="\n"))
+    dropped = table[table["file"].isin(sorted(gone))]
+    write_text(out / _LEFT_OUT, dropped.to_csv(index=False, lineterminator="\n"))
+    _write_fixes(out, fixes)
+    description = read_description(dataset.root)
+    mended = {"from": str(dataset.root), "fingerprint": dataset.fingerprint(), "fixes": len(fixes)}
+    write_table(out, kept, description | {"mended": mended})
+    return fixes
+
+
+def _left_out(problems: Sequence[Problem]) -> list[Fix]:
+    fixes: dict[str, Fix] = {}
+    for one in problems:
+        if one.code == "unreadable":
+            gone: tuple[str, ...] = (one.where,)
+        elif one.code == "duplicate-subject":
+            gone = (one.where, *one.others)
+        elif one.code == "duplicate":
+            gone = one.others
+        else:
+            continue
+        for file in gone:
+            fixes.setdefault(file, Fix(file, "row", "kept", "left out", f"{one.code}: {one.found}"))
+    return list(fixes.values())
+
+
+def _one_split(table: pd.DataFrame, leak: Leak, gone: set[str]) -> list[Fix]:
+    """Put everything of the subjects of a leak into one split that is not training."""
+    subjects = set(table["subject_id"].iloc[list(leak.rows)])
+    rows = table.index[table["subject_id"].isin(sorted(subjects)) & ~table["file"].isin(sorted(gone))]
+    column = "fold" if leak.splits[0].startswith("fold") else "split"
+    present = set(table.loc[rows, column]) - {""}
+    if len(present) < 2:
+        return []
+    target = min(present) if column == "fold" else "test" if "test" in present else "val"
+    fixes = []
+    for row in rows:
+        before = str(table.loc[row, column])
+        if before not in ("", target):
+            fixes.append(Fix(str(table.loc[row, "file"]), column, before, target, f"leak: {leak}"))
+            table.loc[row, column] = target
+    return fixes
+
+
+def mend_files(
+    root: Path,
+    looked: Sequence[tuple[Entry, Inspection]],
+    problems: Sequence[Problem],
+    leaks: Sequence[Leak],
+    out: Path,
+) -> list[Fix]:
+    """Write manifest.csv for `prepare manifest OUT`: files with subject, view, split, labels; turned and left out.
+
+    PatientIDs become keyed pseudonyms; the key lies in `<OUT>.key`, beside the folder.
+
+    Args:
+        root: what was audited; nothing in it is changed.
+        looked: its readable files.
+        problems: what the audit found.
+        leaks: what stands in more than one split; `rows` are numbers in `looked`.
+        out: the folder to write to.
+    """
+    fixes = _left_out(problems)
+    reasons = {fix.file: fix.reason for fix in fixes}
+    hidden = Pseudonyms(out.resolve().with_name(out.resolve().name + ".key"))
+    tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)] or ["density"]
+    rows = []
+    for number, (entry, seen) in enumerate(looked, start=1):
+        reason = reasons.get(entry.name, "")
+        if not reason and (entry.view is None or not entry.subject):
+            reason = "view or side not known" if entry.view is None else "subject not known"
+            fixes.append(Fix(entry.name, "row", "kept", "left out", reason))
+        if seen.inverted:
+            fixes.append(Fix(entry.name, "turn", "no", "yes", "inverted: its background is brighter than the breast"))
+        secret = bool(seen.facts.patient_id) and entry.subject == seen.facts.patient_id
+        rows.append(
+            {
+                "file": str((root / entry.name).resolve()),
+                "image_id": entry.image_id or f"image-{number:06d}",
+                "subject_id": hidden.of(entry.subject) if secret else entry.subject,
+                "exam_id": hidden.of(entry.exam) if secret and entry.exam else entry.exam,
+                "view": entry.view.value if entry.view else "",
+                "split": entry.split,
+                **{name: entry.labels.get(name, "") for name in tasks},
+                "turn": "yes" if seen.inverted else "",
+                "leave_out": reason,
+            }
+        )
+    table = pd.DataFrame(rows, dtype=str).assign(fold="")
+    names = {row["file"]: entry.name for row, (entry, _) in zip(rows, looked, strict=True)}
+    gone = {row["file"] for row in rows if row["leave_out"]}
+    for leak in leaks:
+        moved = _one_split(table, leak, gone)
+        fixes += [Fix(names[fix.file], fix.column, fix.before, fix.after, fix.reason) for fix in moved]
+    _write_fixes(out, fixes)
+    write_text(out / MANIFEST, table.drop(columns="fold").to_csv(index=False, lineterminator="\n"))
+    return fixes
+
+
+def _write_fixes(out: Path, fixes: Sequence[Fix]) -> None:
+    columns = ["file", "column", "before", "after", "reason"]
+    table = pd.DataFrame([astuple(fix) for fix in fixes], columns=columns)
+    write_text(out / FIXES, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,245 @@
+"""The verb: look at every file once, compare them, and say what is wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from ensemble_mammo.archives.cbis_tables import looks_like_cbis_tables, overlapping_patients, read_cases
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.imaging.inspect import Inspection, inspect_file
+from ensemble_mammo.imaging.likeness import near_duplicates
+from ensemble_mammo.imaging.read import Limits, is_image_file
+from ensemble_mammo.records.leaks import Leak, leaks_of
+from ensemble_mammo.records.manifest import MANIFEST, REQUIRED, Dataset, read_dataset
+from ensemble_mammo.records.naming import StatedView
+from ensemble_mammo.records.problem import Problem, problem
+from ensemble_mammo.records.tables import read_text_table
+from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.stages.audit.files import problems_of_file
+from ensemble_mammo.stages.audit.gather import Entry, Gathered, completed, of_archive, of_dataset, of_files
+from ensemble_mammo.stages.audit.mend import mend_dataset, mend_files
+from ensemble_mammo.stages.audit.result import Audit, file_rows, gravest_first
+from ensemble_mammo.stages.audit.sets import problems_of_set
+from ensemble_mammo.stages.audit.shortcuts import ProbeFinding, ShortcutOptions, probe_shortcuts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What is looked at, and how."""
+
+    kind: str = ""
+    "kind of archive, one of archives.KINDS; empty: a dataset, CBIS-DDSM's tables, class folders, or loose files"
+    archive: ArchiveOptions = field(default_factory=ArchiveOptions)
+    "tables that complete what files say; `views` is read for loose files too"
+    limits: Limits = field(default_factory=Limits)
+    "what one file may cost"
+    shortcuts: ShortcutOptions | None = None
+    "probe a dataset for shortcuts to the label; None: do not"
+    fix: bool = False
+    "write a corrected manifest into the output folder, every decision logged"
+    workers: int = 0
+    "processes; 0: one a core"
+
+
+def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> Audit:
+    """Look at a prepared dataset, an archive, or files as they lie; change nothing in it.
+
+    Args:
+        path: the folder.
+        out: folder for audit.json, audit.csv and audit.html (with `fix`: for the corrected manifest, and those three
+            in `audit/` below it); None: nothing is written.
+        options: how.
+
+    Raises:
+        DatasetError: nothing there that can be audited, or shortcuts or mending asked for where there are none.
+        OutputError: `out` lies inside what is audited, or holds a dataset.
+    """
+    options = options or AuditOptions()
+    if out is not None:
+        _refuse_target(path, out, options)
+    nature = _nature(path, options.kind)
+    if options.shortcuts and nature != "dataset":
+        raise DatasetError(f"{path}: shortcuts are probed on a prepared dataset; prepare it first")
+    if nature == "tables":
+        found = _of_tables(path)
+    elif nature == "dataset":
+        found = _of_dataset(path, out, options)
+    elif nature == "files":
+        found = _of_files(path, out, of_files(path, options.archive.views), options)
+    else:
+        found = _of_files(path, out, of_archive(nature, path, options.archive), options)
+    if out is not None:
+        found.write(out / "audit" if options.fix else out)
+    return found
+
+
+def _refuse_target(path: Path, out: Path, options: AuditOptions) -> None:
+    if out.resolve().is_relative_to(path.resolve()):
+        raise OutputError(f"{out}: lies inside {path}, in which nothing is changed; give another --out")
+    if options.fix and (out / MANIFEST).exists():
+        raise OutputError(f"{out}: holds a manifest already; give another --out")
+
+
+def _nature(path: Path, kind: str) -> str:
+    """'tables', 'dataset', 'files', or the kind of archive."""
+    if kind:
+        return kind
+    if (path / MANIFEST).is_file():
+        return "dataset"
+    if looks_like_cbis_tables(path):
+        return "cbis-ddsm" if any(is_image_file(file) for file in path.rglob("*")) else "tables"
+    return "files"
+
+
+def _of_tables(path: Path) -> Audit:
+    """CBIS-DDSM's released tables: the patients whom they put into training and test."""
+    cases = read_cases(path)
+    leaks, problems = [], []
+    for patient, where in overlapping_patients(cases).items():
+        rows = tuple(int(i) for i in (cases["patient_id"] == patient).to_numpy().nonzero()[0])
+        leak = Leak("patient", patient, where.splits, rows)
+        counts = ", ".join(f"{count} mammograms in {split}" for split, count in where.mammograms.items())
+        found = f"{leak}: {counts}, {where.shared} of them in both; tables {', '.join(where.tables)}"
+        leaks.append(leak)
+        problems.append(problem("leak", patient, found))
+    return Audit(str(path), "tables", len(set(cases["table"])), gravest_first(problems), tuple(leaks))
+
+
+def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
+    raw = read_text_table(path / MANIFEST)
+    if not set(REQUIRED) <= set(raw.columns):
+        return _of_manifest(path, raw)
+    dataset = read_dataset(path)
+    looked, problems = _look(of_dataset(dataset), options)
+    problems += problems_of_set(looked, dataset.task_names(), prepared=True)
+    leaks, leak_problems = _leaks(_table_of(looked, dataset))
+    problems += leak_problems
+    findings: list[ProbeFinding] = []
+    if options.shortcuts:
+        findings = probe_shortcuts(dataset, options.shortcuts)
+        problems += _shortcut_problems(findings)
+    ordered = gravest_first(problems)
+    if options.fix:
+        if out is None:
+            raise DatasetError(f"{path}: to mend it, give a folder for the corrected dataset with --out")
+        mend_dataset(dataset, ordered, leaks, out)
+    return Audit(
+        str(path), "dataset", len(dataset.table), ordered, tuple(leaks), tuple(findings), dataset.fingerprint(),
+        file_rows(looked, ordered), {entry.name: seen.thumbnail for entry, seen in looked},
+    )  # fmt: skip
+
+
+def _of_manifest(path: Path, table: pd.DataFrame) -> Audit:
+    """A table of patches or the like: its division alone is looked at."""
+    if "split" not in table.columns:
+        raise DatasetError(f"{path / MANIFEST}: neither the columns of a dataset ({', '.join(REQUIRED)}) nor a split")
+    leaks, problems = _leaks(table)
+    return Audit(str(path), "manifest", len(table), gravest_first(problems), tuple(leaks))
+
+
+def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOptions) -> Audit:
+    looked, problems = _look(gathered, options)
+    tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)]
+    problems += [*gathered.problems, *(problems_of_set(looked, tasks, prepared=False) if looked else [])]
+    leaks: list[Leak] = []
+    if any(entry.split for entry, _ in looked):
+        leaks, leak_problems = _leaks(_table_of(looked, None))
+        problems += leak_problems
+    ordered = gravest_first(problems)
+    if options.fix:
+        if out is None:
+            raise DatasetError(f"{path}: to mend it, give a folder for the corrected manifest with --out")
+        mend_files(path, looked, ordered, leaks, out)
+    return Audit(
+        str(path), gathered.source, len(gathered.entries), ordered, tuple(leaks),
+        rows=file_rows(looked, ordered), thumbnails={entry.name: seen.thumbnail for entry, seen in looked},
+    )  # fmt: skip
+
+
+def _look(gathered: Gathered, options: AuditOptions) -> tuple[list[tuple[Entry, Inspection]], list[Problem]]:
+    """Every file opened once, in worker processes."""
+    problems: list[Problem] = []
+    looked: list[tuple[Entry, Inspection]] = []
+    entries = gathered.entries
+    work = partial(inspect_file, limits=options.limits)
+    outcomes = spread(work, [entry.path for entry in entries], options.workers, options.limits.seconds)
+    for entry, outcome in zip(entries, track(outcomes, len(entries), "audit"), strict=True):
+        if outcome.value is None:
+            problems.append(problem("unreadable", entry.name, outcome.error.removeprefix(f"{entry.path}: ")))
+            continue
+        known, found = entry, None
+        if gathered.source == "files":
+            stated = gathered.stated.get(entry.name, StatedView())
+            known, found = completed(entry, outcome.value.facts, stated)
+        looked.append((known, outcome.value))
+        problems += problems_of_file(known, found, outcome.value, prepared=gathered.source == "dataset")
+    return looked, problems
+
+
+def _table_of(looked: Sequence[tuple[Entry, Inspection]], dataset: Dataset | None) -> pd.DataFrame:
+    """What leaks are looked for in: ids, splits, hashes of pixels, groups of near duplicates."""
+    seen = pd.DataFrame(
+        {
+            "file": [entry.name for entry, _ in looked],
+            "pixel_sha256": [one.pixel_sha256 for _, one in looked],
+            "near": _near_groups([one for _, one in looked]),
+        },
+        dtype=str,
+    )
+    if dataset is None:
+        entries = [entry for entry, _ in looked]
+        seen["subject_id"] = [entry.subject for entry in entries]
+        seen["exam_id"] = [entry.exam for entry in entries]
+        seen["image_id"] = [entry.image_id for entry in entries]
+        seen["view"] = [entry.view.value if entry.view else "" for entry in entries]
+        seen["split"] = [entry.split for entry in entries]
+        return seen
+    return dataset.table.merge(seen, on="file", how="left").fillna("")
+
+
+def _near_groups(seen: Sequence[Inspection]) -> list[str]:
+    """A name for each group of near duplicates; empty for pictures without one."""
+    leader = list(range(len(seen)))
+
+    def first(i: int) -> int:
+        while leader[i] != i:
+            i = leader[i]
+        return i
+
+    for i, j in near_duplicates(seen):
+        leader[first(j)] = first(i)
+    sizes = Counter(first(i) for i in range(len(seen)))
+    return [f"near-{first(i)}" if sizes[first(i)] > 1 else "" for i in range(len(seen))]
+
+
+def _leaks(table: pd.DataFrame) -> tuple[list[Leak], list[Problem]]:
+    leaks = leaks_of(table, [("near duplicate", "near")])
+    files = table["file"] if "file" in table.columns else None
+    problems = []
+    for leak in leaks:
+        places = [str(files.iloc[row]) for row in leak.rows] if files is not None else []
+        problems.append(
+            problem("leak", leak.name if leak.what == "subject" or not places else places[0], str(leak), *places)
+        )
+    return leaks, problems
+
+
+def _shortcut_problems(findings: Sequence[ProbeFinding]) -> list[Problem]:
+    problems = []
+    for one in findings:
+        if one.severity == "warning":
+            text = f"{one.target} is told from {one.probe} with AUC {one.value:.2f} ({one.low:.2f} to {one.high:.2f}); "
+            problems.append(replace(problem("shortcut", f"{one.target} from {one.probe}", text + one.advice)))
+    return problems
