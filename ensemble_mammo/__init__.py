@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.merit.figures import figures_of
     from ensemble_mammo.merit.fusion import Fusion, fuse
     from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.records.division import Division
     from ensemble_mammo.records.manifest import Dataset, read_dataset
     from ensemble_mammo.records.predictions import Predictions, read_predictions
     from ensemble_mammo.records.preparation import Preparation
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.records.recipe_files import load_recipe
     from ensemble_mammo.records.subject import View
     from ensemble_mammo.records.task import task_named
+    from ensemble_mammo.stages.audit import AuditOptions, audit
     from ensemble_mammo.stages.explain import ExplainOptions, explain
     from ensemble_mammo.stages.predict import PredictOptions, predict
     from ensemble_mammo.stages.prepare import PrepareOptions, prepare
@@ -61,6 +63,7 @@ _HOME = {
     "merit.figures": ["figures_of"],
     "merit.fusion": ["Fusion", "fuse"],
     "merit.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset"],
+    "records.division": ["Division"],
     "records.manifest": ["Dataset", "read_dataset"],
     "records.predictions": ["Predictions", "read_predictions"],
     "records.preparation": ["Preparation"],
@@ -68,6 +71,7 @@ _HOME = {
     "records.recipe_files": ["load_recipe"],
     "records.subject": ["View"],
     "records.task": ["task_named"],
+    "stages.audit": ["audit", "AuditOptions"],
     "stages.explain": ["ExplainOptions", "explain"],
     "stages.predict": ["PredictOptions", "predict"],
     "stages.prepare": ["PrepareOptions", "prepare"],
@@ -80,9 +84,12 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: RUF022 - sorted without regard to case
     "activation_map",
     "ArchiveOptions",
+    "audit",
+    "AuditOptions",
     "crossval",
     "CrossvalOptions",
     "Dataset",
+    "Division",
     "EnsembleMammoError",
     "explain",
     "ExplainOptions",

@@ -245,12 +245,15 @@ def audit(
     from ensemble_mammo.imaging.read import Limits
     from ensemble_mammo.stages.audit import AuditOptions
     from ensemble_mammo.stages.audit import audit as run
-    from ensemble_mammo.stages.audit.shortcuts import ShortcutOptions
 
     archive = _valid(ArchiveOptions, task, labels, views=views, workers=workers)
-    probes = _valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
+    probes = None
+    if shortcuts:
+        from ensemble_mammo.stages.audit.shortcuts import ShortcutOptions
+
+        probes = _valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
     limits = _valid(Limits, max_pixels, seconds=seconds)
-    options = AuditOptions(kind, archive, limits, probes if shortcuts else None, fix, workers)
+    options = AuditOptions(kind, archive, limits, probes, fix, workers)
     found = run(path, out, options)
     audit_table(found, out / "audit" if fix else out, json_)
     if found.failed:

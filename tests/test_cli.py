@@ -18,7 +18,7 @@ import ensemble_mammo
 from ensemble_mammo.cli import app, main
 from ensemble_mammo.errors import DatasetError
 
-VERBS = ("prepare", "train", "predict", "fuse", "report", "explain", "demo")
+VERBS = ("prepare", "audit", "train", "predict", "fuse", "report", "explain", "demo")
 
 
 @pytest.fixture
@@ -177,6 +177,8 @@ def test_an_interrupted_call_ends_with_status_130_and_says_how_to_go_on(monkeypa
         (["predict", "--subject-dir", "a", "--data", "b"], "give one of --subject-dir, --subjects and --data"),
         (["predict", "--weight", "CC_R"], "expected a view and a number, such as CC_R=2"),
         (["explain", "--method", "gradcam"], "method 'gradcam' is not one of grad-cam"),
+        (["audit"], "Missing argument 'path'"),
+        (["audit", "x", "--task", "densty"], "did you mean 'density'?"),
         (["report", "x.csv"], "give the true classes by one of --true-counts, --labels and --data"),
     ],
 )
@@ -242,6 +244,13 @@ def test_a_file_that_is_no_mammogram(fails, runs, exams, tmp_path, kind, text):
     assert files(tmp_path) == before
 
 
+def test_an_audit_of_nothing_and_of_what_cannot_be_probed(fails, exams, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    assert fails("audit", nowhere, "--out", tmp_path / "a") == f"{nowhere}: no such folder"
+    assert "prepare it first" in fails("audit", exams, "--shortcuts", "--out", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_missing_class_folder(fails, dataset, tmp_path):
     tree = shutil.copytree(dataset.root / "folders" / "density", tmp_path / "tree")
     for folder in list((tree / "CC_R").rglob("D")):
@@ -300,6 +309,33 @@ def test_prepare_prints_what_the_dataset_holds(call, exams, tmp_path, monkeypatc
     status, out, _ = call(*words, "--out", ".", "--json")
     assert status == 0 and json.loads(out)["counts"]["images"] == 4
     assert (tmp_path / "here.key").is_file()
+
+
+def test_audit_prints_what_it_found_and_ends_with_status_1_on_an_error(call, dataset, exams, tmp_path):
+    status, out, _ = call("audit", dataset.root, "--out", tmp_path / "clean")
+    assert status == 0 and "contact sheet" in out and (tmp_path / "clean" / "audit.html").is_file()
+    spoilt = shutil.copytree(exams / "PH0001", tmp_path / "in" / "PH0001")
+    (spoilt / "CC_L.dcm").write_bytes((spoilt / "CC_L.dcm").read_bytes()[:5000])
+    status, out, err = call("audit", tmp_path / "in", "--out", tmp_path / "audit")
+    assert status == 1 and "unreadable" in out and "error:" not in err
+    status, out, _ = call("audit", tmp_path / "in", "--out", tmp_path / "audit", "--json")
+    assert status == 1 and json.loads(out)["counts"][0]["code"] == "unreadable"
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text())["failed"] is True
+
+
+def test_a_report_says_what_the_audit_beside_it_found(call, dataset, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call("predict", "--data", dataset.root, "--models", runs, "--out", ".")
+    words = ["report", "predictions", "--data", dataset.root, "--resamples", "20"]
+    assert "shortcut" not in call(*words)[1]
+    call("audit", dataset.root)
+    found = json.loads(Path("audit/audit.json").read_text())
+    finding = {"target": "density", "probe": "outside", "value": 0.9, "low": 0.8, "high": 1.0, "whole": 0.9}
+    found["shortcuts"] = [finding | {"severity": "warning", "advice": "prepare with --outside black"}]
+    Path("audit/audit.json").write_text(json.dumps(found))
+    status, out, _ = call(*words)
+    assert status == 0 and "density can be told from outside with AUC 0.90" in " ".join(out.split())
+    assert "prepare with --outside black" in Path("report/report.html").read_text()
 
 
 def test_predict_prints_a_table_of_every_level_and_marks_the_missing_view(call, subject, runs, tmp_path):

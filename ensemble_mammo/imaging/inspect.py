@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +21,16 @@ from ensemble_mammo.imaging.polarity import looks_inverted, reduced
 from ensemble_mammo.imaging.prepared import resized
 from ensemble_mammo.imaging.read import Limits, read_mammogram
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import Projection, Side
 
 HASH_SIDE = 16
 "bits of the perceptual hash along either axis"
 TEXTURE_SIDE = 48
 _THUMBNAIL = 144
 _WHITE = 65535
+_PLAIN = ("file_sha256", "pixel_sha256", "breast_share", "chest", "mlo", "background", "inverted", "text")
+_STROKE = 0.85
+"share of the highest value above which a pixel belongs to a stroke of writing, whose edges are often smoothed"
 _MOST_BREAST = 0.8
 "a breast that fills more of its image has no outline that would tell a side"
 
@@ -56,6 +63,33 @@ class Inspection:
     "whether its background is brighter than its breast"
     text: int
     "signs of writing burned in inside the breast, as many as were found in one line"
+
+
+def inspection_to_json(seen: Inspection) -> dict[str, Any]:
+    """What `inspection_from_json` makes the same inspection from: texts and numbers alone."""
+    made = {name: getattr(seen, name) for name in _PLAIN}
+    made |= {name: base64.b64encode(bytes(getattr(seen, name))).decode() for name in ("hash", "texture", "thumbnail")}
+    return made | {"facts": asdict(seen.facts)}
+
+
+def inspection_from_json(made: Mapping[str, Any]) -> Inspection:
+    """An inspection that was kept in a journal.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    facts = dict(made["facts"])
+    facts |= {name: tuple(facts[name]) for name in ("modifiers", "notes")}
+    facts["side"] = Side(facts["side"]) if facts["side"] else None
+    facts["projection"] = Projection(facts["projection"]) if facts["projection"] else None
+    texture = np.frombuffer(base64.b64decode(made["texture"]), np.int8).reshape(TEXTURE_SIDE, TEXTURE_SIDE)
+    return Inspection(
+        facts=HeaderFacts(**facts),
+        hash=base64.b64decode(made["hash"]),
+        texture=texture,
+        thumbnail=base64.b64decode(made["thumbnail"]),
+        **{name: made[name] for name in _PLAIN},
+    )
 
 
 def inspect_file(path: Path, limits: Limits | None = None) -> Inspection:
@@ -180,7 +214,7 @@ def text_inside(pixels: NDArray[np.float32], mask: Mask) -> int:
     highest = float(inside.max())
     if highest < 0.3 or float((inside >= 0.98 * highest).mean()) > 0.02:
         return 0
-    numbers, count = ndimage.label((pixels >= 0.98 * highest) & mask, np.ones((3, 3)))
+    numbers, count = ndimage.label((pixels >= _STROKE * highest) & mask, np.ones((3, 3)))
     if not count or count > 20_000:
         return 0
     signs = []

@@ -18,7 +18,7 @@ _MOST_HALVINGS = 5
 
 def jpeg2000_lossless(stream: bytes, found: Dataset) -> NDArray[Any] | None:
     """The words of a lossless stream `[H, W]`; None for every other, and for one that its header contradicts."""
-    if UID(found.file_meta.TransferSyntaxUID) != JPEG2000Lossless or not _agree(stream, found):
+    if UID(found.file_meta.TransferSyntaxUID) != JPEG2000Lossless or not _precision(stream, found):
         return None
     return np.asarray(openjpeg.decode(stream))
 
@@ -40,13 +40,15 @@ def jpeg2000_lower(stream: bytes, found: Dataset, rows: int) -> tuple[NDArray[An
     if UID(found.file_meta.TransferSyntaxUID) not in (JPEG2000Lossless, JPEG2000) or not rows:
         return None
     halvings = next((n for n in range(_MOST_HALVINGS, 0, -1) if found.Rows >> n >= 2 * rows), 0)
-    if not halvings or not _agree(stream, found):
+    precision = _precision(stream, found) if halvings else 0
+    if not precision:
         return None
     for count in range(halvings, 0, -1):
         words = _level(stream, count)
         if words is not None and words.shape == (-(-found.Rows >> count), -(-found.Columns >> count)):
-            if int(found.get("PixelRepresentation") or 0):  # Pillow moves signed values up to begin at 0
-                words = words - words.dtype.type(1 << (int(found.BitsStored) - 1))
+            words >>= np.uint8(8 * words.dtype.itemsize - precision)  # Pillow moves values up to the highest bits,
+            if int(found.get("PixelRepresentation") or 0):  # and signed ones so that the lowest is 0
+                words -= words.dtype.type(1 << (precision - 1))
             return words, 1 << count
     return None
 
@@ -61,21 +63,23 @@ def _level(stream: bytes, halvings: int) -> NDArray[Any] | None:
         return None  # the stream has not so many levels
 
 
-def _agree(stream: bytes, found: Dataset) -> bool:
-    """Whether the stream is of the size, sign and width of words that the header says.
+def _precision(stream: bytes, found: Dataset) -> int:
+    """The bits of a value in a stream that is of the size, sign and width of words that the header says; else 0.
 
     Unsigned values may be declared with more bits than are stored (12 in 16, as some makers do).
     """
     try:
         said: dict[str, Any] = openjpeg.get_parameters(stream)
     except (RuntimeError, ValueError, TypeError):
-        return False
+        return 0
     signed = int(found.get("PixelRepresentation") or 0)
     least, most = int(found.BitsStored), int(found.BitsStored) if signed else int(found.BitsAllocated)
-    return bool(
+    precision = int(said["precision"])
+    agreed = (
         (said["rows"], said["columns"]) == (found.Rows, found.Columns)
         and said["samples_per_pixel"] == 1
-        and least <= said["precision"] <= most
-        and (said["precision"] > 8) == (int(found.BitsAllocated) > 8)
+        and least <= precision <= most
+        and (precision > 8) == (int(found.BitsAllocated) > 8)
         and int(said["is_signed"]) == signed
     )
+    return precision if agreed else 0

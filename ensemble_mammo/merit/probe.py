@@ -32,7 +32,9 @@ RULES = ("linear", "trees")
 
 _STRENGTH = 1.0
 """The regression's C times the number of features: their weights together may move a score by about one unit, whether
-there are ten or a thousand. Fixed; nothing is chosen by looking at scores."""
+there are ten or a thousand. The same for every dataset. Of 0.1, 0.3, 1 and 10, tried on images of the CBIS-DDSM masses
+(raw: whole and blotted; cropped and black outside: blotted), 1 told the label best or as well as any, by .00 to .04:
+its figures on those images are that much on the high side, which is the strict side for an audit."""
 _TREES = 100
 _CELLS = 2_000_000
 

@@ -9,7 +9,7 @@ POLARITIES = ("header", "auto")
 OUTSIDE_RULES = ("keep", "black")
 WHITE_PATCHES = ("keep", "black")
 DECODES = ("full", "fast")
-INTENSITIES = ("kept", "range", "rank")
+INTENSITIES = ("kept", "range", "rank", "local")
 ORIENTATIONS = ("kept", "chest-left")
 
 
@@ -42,7 +42,8 @@ class Preparation:
     "what lies outside the breast, labels and film borders included: 'black' or 'keep'"
     intensity: str = "kept"
     """values within the breast: 'kept'; 'range' (their 1st and 99th percentile become 0.05 and 0.95); 'rank' (equal
-    shares of pixels at every level). The last two take away what tells a digitiser, and absolute intensity with it"""
+    shares of pixels at every level); 'local' (each pixel against the mean and deviation of its surroundings). The last
+    three take away what tells a digitiser, and absolute intensity, which density is read from, with it"""
     orientation: str = "kept"
     "'kept', or 'chest-left': turned over where the chest wall stands on the right, so that all breasts point one way"
     height: int = 1152

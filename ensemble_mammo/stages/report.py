@@ -41,10 +41,10 @@ class ReportOptions:
     "bootstrap resamples of subjects; 0: no intervals"
     seed: int = 0
     "of the bootstrap"
-    remarks: tuple[str, ...] = ()
-    "what else stands among the notes, such as what an audit found"
     allow_unlabelled: bool = False
     "leave exams without a true class out, with a note, instead of refusing them"
+    remarks: tuple[str, ...] = ()
+    "what else stands among the notes, such as what an audit found"
 
     def __post_init__(self) -> None:
         """Refuse a negative number of resamples.

@@ -34,6 +34,19 @@ def made(view, subjects, task=DENSITY, seed=0, identified=True):
     )
 
 
+def test_leaks_of_the_dataset_and_further_remarks_stand_among_the_notes(dataset):
+    from ensemble_mammo.merit.truth import truth_from_dataset
+
+    table = dataset.table.copy()
+    table.loc[table["split"].eq("train").idxmax(), "split"] = "test"
+    leaking = truth_from_dataset(dataclasses.replace(dataset, table=table), DENSITY)
+    given = made("CC_R", sorted(set(table["subject_id"])))
+    found = report([given], leaking, options=ReportOptions(resamples=0, remarks=("shortcut: told from outside",)))
+    assert any(note.startswith("LEAKAGE: 1 in this dataset") for note in found.notes)
+    assert "shortcut: told from outside" in found.notes
+    assert not any("LEAK" in n for n in report([given], truth_from_dataset(dataset, DENSITY)).notes)
+
+
 def truth_of(subjects, task=DENSITY):
     return Truth(task, "labels.csv", {(ANY, str(s), ANY): i % len(task.classes) for i, s in enumerate(subjects)})
 

@@ -117,6 +117,7 @@ def test_age_that_tells_is_shown_but_is_no_shortcut(tmp_path: Path) -> None:
     assert "no shortcut" in found.advice
 
 
+@pytest.mark.slow
 def test_collections_that_hold_one_class_each_are_a_shortcut_and_mixed_ones_are_not(tmp_path: Path) -> None:
     torn = ["b" if place // 2 % 2 else "a" for place in range(2 * SUBJECTS)]
     mixed = ["b" if place // 4 % 2 else "a" for place in range(2 * SUBJECTS)]

@@ -43,6 +43,27 @@ def dataset(tmp_path_factory):
     return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
+def test_a_leaking_dataset_is_refused_unless_it_is_allowed_and_then_the_run_says_so(tmp_path):
+    made = tiny_dataset(tmp_path / "data")
+    table = made.table.copy()
+    table.loc[12:, "subject_id"] = table["subject_id"].iloc[:4].to_numpy()
+    leaking = dataclasses.replace(made, table=table)
+    with pytest.raises(DatasetError, match=r"subject s000 stands in train and val; .* --allow-leakage"):
+        train(leaking, View.CC_R, tiny_recipe(), tmp_path / "runs", TrainOptions(device="cpu"))
+    assert not (tmp_path / "runs").exists()
+    done = train(leaking, View.CC_R, tiny_recipe(), tmp_path / "runs", TrainOptions(device="cpu", allow_leakage=True))
+    assert done.info["leaks"][0] == "subject s000 stands in train and val" and len(done.info["leaks"]) == 4
+
+
+def test_the_same_file_in_two_folds_is_a_leak_in_cross_validation(tmp_path):
+    made = tiny_dataset(tmp_path / "data")
+    table = made.table.assign(split="", source_sha256=[str(i % 15) for i in range(len(made.table))])
+    leaking = dataclasses.replace(made, table=table)
+    some = TrainOptions(device="cpu", train_subjects=frozenset(table["subject_id"].iloc[:12]))
+    with pytest.raises(DatasetError, match="file 0 stands in train and test"):
+        train(leaking, View.CC_R, tiny_recipe(), tmp_path / "runs", some)
+
+
 def rich_recipe():
     """All that could go wrong in a resume: two stages, dropout, AdamW, augmentation, a best epoch kept."""
     recipe = tiny_recipe(

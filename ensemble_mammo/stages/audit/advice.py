@@ -5,14 +5,14 @@ from __future__ import annotations
 from ensemble_mammo.records.preparation import Preparation
 
 _MEANS = {
-    "whole": "told from the whole image; the other probes stand beside this one",
+    "whole": "told from the whole image, beside which the other probes stand",
     "outside": "told with the breast blacked out",
     "strips": "told from grey levels of the four outermost strips",
     "blotted": "told with every lesion hidden",
     "thumbnail": "told from 32 x 32 pixels, in which no detail of a lesion is left",
     "facts": "told from what headers, sizes, dates and names say",
-    "age": "told from age alone: no shortcut, age goes with disease",
-    "blots": "told from number, place and size of the lesions' boxes alone: what the blots themselves give away",
+    "age": "told from age alone (no shortcut: age goes with disease)",
+    "blots": "told from number, place and size of the lesions' boxes alone, which the blots give away",
     "collection": "told from the dataset that an image came from",
 }
 """What each probe looks at."""
@@ -20,10 +20,11 @@ _MEANS = {
 
 def advice(target: str, probe: str, told: bool, preparation: Preparation, strongest: str = "") -> str:
     """A sentence on what was told from what; where it should not be, what to do."""
-    text = f"{target} {_MEANS[probe]}" if told or probe in ("whole", "age", "blots") else f"not {_MEANS[probe]}"
+    text = f"{target} {'' if told else 'not '}{_MEANS[probe]}"
     if probe == "facts" and strongest:
         text += f" (most of all: {strongest})"
-    return f"{text}: {_what_to_do(target, probe, preparation)}" if told else text
+    shown = probe in ("whole", "age", "blots")  # for comparison: nothing is to be done
+    return f"{text}: {_what_to_do(target, probe, preparation)}" if told and not shown else text
 
 
 def _what_to_do(target: str, probe: str, preparation: Preparation) -> str:
@@ -52,7 +53,7 @@ def _steps(probe: str, preparation: Preparation) -> list[str]:
     if not preparation.crop and probe != "outside":
         steps.append("the breast cropped (without --no-crop)")
     if not preparation.trim:
-        steps.append("--trim 0.02")
-    if preparation.intensity in ("kept", "range") and probe != "outside":
-        steps.append("--intensity rank")
+        steps.append("--trim 0.05")
+    if preparation.intensity in ("kept", "range", "rank") and probe != "outside":
+        steps.append("--intensity local")
     return steps

@@ -40,7 +40,7 @@ class Entry:
     "as stated by manifest, tables, header or name"
     split: str = ""
     "as stated"
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     "task -> class"
 
 

@@ -89,7 +89,8 @@ def _left_out(problems: Sequence[Problem]) -> list[Fix]:
         else:
             continue
         for file in gone:
-            fixes.setdefault(file, Fix(file, "row", "kept", "left out", f"{one.code}: {one.found}"))
+            found = one.found if file == one.where else f"the same pixels as {one.where}"
+            fixes.setdefault(file, Fix(file, "row", "kept", "left out", f"{one.code}: {found}"))
     return list(fixes.values())
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -22,7 +22,9 @@ from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.problem import PROBLEMS, Problem, Severity
 from ensemble_mammo.stages.audit.files import bits_used
 from ensemble_mammo.stages.audit.gather import Entry
-from ensemble_mammo.stages.audit.shortcuts import ProbeFinding
+
+if TYPE_CHECKING:
+    from ensemble_mammo.stages.audit.shortcuts import ProbeFinding
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+import ensemble_mammo
 from ensemble_mammo.archives.cbis_tables import looks_like_cbis_tables, overlapping_patients, read_cases
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
-from ensemble_mammo.imaging.inspect import Inspection, inspect_file
+from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_from_json, inspection_to_json
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
 from ensemble_mammo.records.leaks import Leak, leaks_of
@@ -30,9 +34,12 @@ from ensemble_mammo.stages.audit.gather import Entry, Gathered, completed, of_ar
 from ensemble_mammo.stages.audit.mend import mend_dataset, mend_files
 from ensemble_mammo.stages.audit.result import Audit, file_rows, gravest_first
 from ensemble_mammo.stages.audit.sets import problems_of_set
-from ensemble_mammo.stages.audit.shortcuts import ProbeFinding, ShortcutOptions, probe_shortcuts
+
+if TYPE_CHECKING:
+    from ensemble_mammo.stages.audit.shortcuts import ProbeFinding, ShortcutOptions
 
 _log = logging.getLogger(__name__)
+_JOURNAL = ".audit.jsonl"
 
 
 @dataclass(frozen=True)
@@ -122,12 +129,14 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
     if not set(REQUIRED) <= set(raw.columns):
         return _of_manifest(path, raw)
     dataset = read_dataset(path)
-    looked, problems = _look(of_dataset(dataset), options)
+    looked, problems = _look(of_dataset(dataset), out, options)
     problems += problems_of_set(looked, dataset.task_names(), prepared=True)
     leaks, leak_problems = _leaks(_table_of(looked, dataset))
     problems += leak_problems
     findings: list[ProbeFinding] = []
     if options.shortcuts:
+        from ensemble_mammo.stages.audit.shortcuts import probe_shortcuts
+
         findings = probe_shortcuts(dataset, options.shortcuts)
         problems += _shortcut_problems(findings)
     ordered = gravest_first(problems)
@@ -150,7 +159,7 @@ def _of_manifest(path: Path, table: pd.DataFrame) -> Audit:
 
 
 def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOptions) -> Audit:
-    looked, problems = _look(gathered, options)
+    looked, problems = _look(gathered, out, options)
     tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)]
     problems += [*gathered.problems, *(problems_of_set(looked, tasks, prepared=False) if looked else [])]
     leaks: list[Leak] = []
@@ -168,24 +177,54 @@ def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOp
     )  # fmt: skip
 
 
-def _look(gathered: Gathered, options: AuditOptions) -> tuple[list[tuple[Entry, Inspection]], list[Problem]]:
-    """Every file opened once, in worker processes."""
+def _look(
+    gathered: Gathered, out: Path | None, options: AuditOptions
+) -> tuple[list[tuple[Entry, Inspection]], list[Problem]]:
+    """Every file opened once, in worker processes; an interrupted call is taken up where it ended."""
     problems: list[Problem] = []
     looked: list[tuple[Entry, Inspection]] = []
-    entries = gathered.entries
-    work = partial(inspect_file, limits=options.limits)
-    outcomes = spread(work, [entry.path for entry in entries], options.workers, options.limits.seconds)
-    for entry, outcome in zip(entries, track(outcomes, len(entries), "audit"), strict=True):
-        if outcome.value is None:
-            problems.append(problem("unreadable", entry.name, outcome.error.removeprefix(f"{entry.path}: ")))
+    for entry, seen, error in _inspected(gathered.entries, out, options):
+        if seen is None:
+            problems.append(problem("unreadable", entry.name, error))
             continue
         known, found = entry, None
         if gathered.source == "files":
-            stated = gathered.stated.get(entry.name, StatedView())
-            known, found = completed(entry, outcome.value.facts, stated)
-        looked.append((known, outcome.value))
-        problems += problems_of_file(known, found, outcome.value, prepared=gathered.source == "dataset")
+            known, found = completed(entry, seen.facts, gathered.stated.get(entry.name, StatedView()))
+        looked.append((known, seen))
+        problems += problems_of_file(known, found, seen, prepared=gathered.source == "dataset")
     return looked, problems
+
+
+def _inspected(
+    entries: Sequence[Entry], out: Path | None, options: AuditOptions
+) -> Iterator[tuple[Entry, Inspection | None, str]]:
+    """Each file with what was seen in it, or why it cannot be read."""
+    journal = Journal(out / _JOURNAL, {"version": ensemble_mammo.__version__}) if out is not None else None
+    made = {e: m for e in entries if journal and (m := journal.made(_key(e)))}
+    if made:
+        _log.info("%d of %d files were looked at already", len(made), len(entries))
+    todo = [entry for entry in entries if entry not in made]
+    work = partial(inspect_file, limits=options.limits)
+    outcomes = spread(work, [entry.path for entry in todo], options.workers, options.limits.seconds)
+    fresh = zip(todo, track(outcomes, len(todo), "audit"), strict=True)
+    with closing(journal) if journal else nullcontext():
+        for entry in entries:
+            if entry in made:
+                yield entry, inspection_from_json(made[entry]), ""
+                continue
+            _, outcome = next(fresh)
+            if outcome.value is not None and journal:
+                journal.add(_key(entry), inspection_to_json(outcome.value))
+            yield entry, outcome.value, outcome.error.removeprefix(f"{entry.path}: ")
+    if journal:
+        journal.remove()
+
+
+def _key(entry: Entry) -> str:
+    if not entry.path.is_file():
+        return entry.name
+    state = entry.path.stat()
+    return f"{entry.name}|{state.st_size}|{state.st_mtime_ns}"
 
 
 def _table_of(looked: Sequence[tuple[Entry, Inspection]], dataset: Dataset | None) -> pd.DataFrame:
