@@ -136,7 +136,7 @@ def prepare(
     white_patches: Annotated[str | None, typer.Option(help="White rectangles on films: keep or black.")] = None,
     crop: Annotated[bool | None, typer.Option("--crop/--no-crop", help="Cut to the breast.")] = None,
     outside: Annotated[str | None, typer.Option(help="Outside the breast: black or keep.")] = None,
-    intensity: Annotated[str | None, typer.Option(help="Within the breast: kept, range or rank.")] = None,
+    intensity: Annotated[str | None, typer.Option(help="Within the breast: kept, range, rank or local.")] = None,
     orientation: Annotated[str | None, typer.Option(help="kept, or chest-left.")] = None,
     decode: Annotated[str | None, typer.Option(help="full, or fast: JPEG 2000 at a lower level.")] = None,
     height: Annotated[int | None, typer.Option(help="Rows of the prepared images; 0: the source's.")] = None,

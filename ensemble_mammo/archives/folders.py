@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.files import link_or_copy
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.naming import facts_of_name
 from ensemble_mammo.records.splits import SPLITS
@@ -173,12 +172,7 @@ def write_folders(dataset: Dataset) -> None:
         rows = dataset.rows(task=TASKS[name]).to_dict("records")
         for row, file_name in zip(rows, _tree_names(rows, name), strict=True):
             target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                os.link(dataset.root / row["file"], target)
-            except OSError:
-                shutil.copyfile(dataset.root / row["file"], target)
+            link_or_copy(dataset.root / row["file"], target)
 
 
 def _tree_names(rows: Sequence[Mapping[Any, str]], task: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,9 @@ _START_SECONDS = 120.0
 """How long a worker may take to import and answer for the first time, on top of its item's own limit."""
 _WINDOW = 4
 """Items a worker that may be finished ahead of the one whose turn it is: memory stays flat."""
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Numbers of two settings of glibc's mallopt (malloc.h)."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +174,20 @@ def _main_left_alone(function: Callable[[Any], Any]) -> Iterator[None]:
             setattr(main, name, value)
 
 
+def _keep_freed_memory() -> None:
+    """Let the C library hand the memory that one item freed to the next (a fifth of the time, as images are large).
+
+    glibc gives large blocks back to the system at once, and fresh pages are dear. Elsewhere nothing is changed.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _keep_freed_memory()
     while True:
         try:
             item = pipe.recv()

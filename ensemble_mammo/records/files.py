@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,23 @@ def write_bytes(path: Path, data: bytes) -> None:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name: a hard link, or a copy where links cannot be made; what stood there is replaced.
+
+    Raises:
+        OutputError: the source is missing, or the target's folder cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written from {source}: {error.strerror or error}") from error
 
 
 def _umask() -> int:

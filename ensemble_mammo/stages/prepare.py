@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,36 +24,20 @@ from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
-from ensemble_mammo.imaging.breast import breast_box
-from ensemble_mammo.imaging.lesions import LesionProblem, lesion_mask, prepared_mask
-from ensemble_mammo.imaging.prepared import Prepared, cleared_pixels, scaled_pixels
-from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
+from ensemble_mammo.imaging.prepared_files import ROW_FACTS, Workplace, file_of, prepare_image
+from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.division import Division, divided
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.lesion import LESIONS, ArchiveLesion, LesionRow, write_lesions
+from ensemble_mammo.records.lesion import LESIONS, LesionRow, write_lesions
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_table
-from ensemble_mammo.records.png16 import write_mask, write_png16
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.task import TASKS, task_named
 
 _log = logging.getLogger(__name__)
 _JOURNAL = ".prepare.jsonl"
 _SOURCES = ".sources.csv"
-_ROW_FACTS = [
-    "manufacturer",
-    "device",
-    "age",
-    "implant",
-    "pixel_spacing_mm",
-    "source_height",
-    "source_width",
-    "crop_top",
-    "crop_left",
-    "crop_height",
-    "crop_width",
-]
 
 
 @dataclass(frozen=True)
@@ -98,8 +82,9 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     options = options or PrepareOptions()
     if kind not in KINDS:
         raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}")
-    options = replace(options, preparation=options.preparation or KINDS[kind].preparation)
-    assert options.preparation is not None
+    preparation = options.preparation or KINDS[kind].preparation
+    options = replace(options, preparation=preparation)
+    place = Workplace(out, preparation, options.limits, options.full_size)
     _refuse_target(path, out, options)
     listing = KINDS[kind].listing(path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
     for note in listing.notes:
@@ -109,7 +94,7 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
     _clear(out, options.restart)
     head = {
-        "preparation": to_mapping(options.preparation),
+        "preparation": to_mapping(preparation),
         "full_size": options.full_size,
         "version": ensemble_mammo.__version__,
     }
@@ -117,7 +102,7 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     prepared: dict[str, dict[str, Any]] = {}
     left_out = list(listing.left_out)
     with closing(journal):
-        for image, made, error in _prepared(listing, out, options, journal):
+        for image, made, error in _prepared(listing, place, options.workers, journal):
             if made is not None:
                 prepared[image.image_id] = made
                 continue
@@ -147,7 +132,7 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         description["archive"] = str(path.resolve())
         description["left_out"] = [{"source": source, "reason": reason} for source, reason in left_out]
     table = manifest_table(rows, labels, str(out / MANIFEST))
-    write_folders(Dataset(out, table, options.preparation))
+    write_folders(Dataset(out, table, preparation))
     if lesions:
         write_lesions(out, lesions)
     write_table(out, table, description)
@@ -229,88 +214,24 @@ def _refuse_unreadable(path: Path, reason: str) -> NoReturn:
 
 
 def _prepared(
-    listing: Listing, out: Path, options: PrepareOptions, journal: Journal
+    listing: Listing, place: Workplace, workers: int, journal: Journal
 ) -> Iterator[tuple[ArchiveImage, dict[str, Any] | None, str]]:
     """Each image with what was made of it, those of an interrupted call first without doing them again."""
     todo = []
     for image in listing.images:
         made = journal.made(_key(image))
-        if made is None or not (out / _file_of(image)).is_file():
+        if made is None or not (place.out / file_of(image)).is_file():
             todo.append(image)
         else:
             yield image, made, ""
     if len(todo) < len(listing.images):
         _log.info("%d of %d images are prepared already", len(listing.images) - len(todo), len(listing.images))
-    assert options.preparation is not None
-    recipe = _Recipe(out, options.preparation, options.limits, options.full_size)
-    outcomes = spread(partial(_prepare_one, recipe=recipe), todo, options.workers, options.limits.seconds)
+    outcomes = spread(partial(prepare_image, place=place), todo, workers, place.limits.seconds)
     for outcome in track(outcomes, len(todo), "prepare"):
         image = outcome.item
         if outcome.value is not None:
             journal.add(_key(image), outcome.value)
         yield image, outcome.value, outcome.error.removeprefix(f"{image.path}: ")
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """What a worker needs to prepare one image."""
-
-    out: Path
-    preparation: Preparation
-    limits: Limits
-    full_size: bool
-
-
-def _prepare_one(image: ArchiveImage, recipe: _Recipe) -> dict[str, Any]:
-    mammogram = _read(image, recipe)
-    cleared = cleared_pixels(mammogram, recipe.preparation)
-    prepared = scaled_pixels(cleared, recipe.preparation)
-    write_png16(recipe.out / _file_of(image), prepared.pixels)
-    full = None
-    if recipe.full_size:
-        full = scaled_pixels(cleared, replace(recipe.preparation, height=0, width=0))
-        write_png16(recipe.out / _file_of(image, "full"), full.pixels)
-    facts = {name: getattr(mammogram.facts, name, None) for name in _ROW_FACTS}
-    facts |= asdict(prepared.placement)
-    notes = [*mammogram.facts.notes, *prepared.notes]
-    made = {name: "" if facts.get(name) is None else facts[name] for name in _ROW_FACTS}
-    lesions = [_lesion_row(image, lesion, prepared, full, recipe) for lesion in image.lesions]
-    return made | {"source_sha256": mammogram.sha256, "notes": notes, "lesions": lesions}
-
-
-def _read(image: ArchiveImage, recipe: _Recipe) -> Mammogram:
-    """The image with tissue bright; what the archive says of it stands above what its pixels look like."""
-    if not image.turned:
-        return read_mammogram(image.path, recipe.preparation, recipe.limits)
-    mammogram = read_mammogram(image.path, replace(recipe.preparation, polarity="header"), recipe.limits)
-    facts = replace(mammogram.facts, notes=(*mammogram.facts.notes, "turned: the archive says so"))
-    return replace(mammogram, pixels=1 - mammogram.pixels, facts=facts)
-
-
-def _lesion_row(
-    image: ArchiveImage, lesion: ArchiveLesion, prepared: Prepared, full: Prepared | None, recipe: _Recipe
-) -> dict[str, str]:
-    """Draw a lesion into the prepared image; one without a place, or without a mask that fits, stays as a row."""
-    lesion_id = f"{image.image_id}_{lesion.number}"
-    known = {name: getattr(lesion, name) for name in ("number", "finding", "pathology", "assessment", "subtlety")}
-    row = LesionRow(
-        lesion_id, image.image_id, image.subject_id, image.view.value, descriptors=lesion.descriptors, **known
-    )
-    place = prepared.placement
-    try:
-        mask, note = lesion_mask(lesion.outlines, (place.source_height, place.source_width), recipe.limits)
-        drawn, visible = prepared_mask(mask, place)
-        whole = prepared_mask(mask, full.placement)[0] if full else None
-    except LesionProblem as problem:
-        return asdict(replace(row, note=str(problem)))
-    file = f"masks/{image.view}/{lesion_id}.png"
-    write_mask(recipe.out / file, drawn)
-    if whole is not None:
-        write_mask(recipe.out / f"full-{file}", whole)
-    box = breast_box(drawn > 0)
-    row = replace(row, outline="+".join(sorted({o.kind for o in lesion.outlines})), mask=file, note=note)
-    row = replace(row, full_mask=f"full-{file}" if whole is not None else "", visible=f"{visible:.4g}")
-    return asdict(replace(row, top=str(box.top), left=str(box.left), height=str(box.height), width=str(box.width)))
 
 
 def _key(image: ArchiveImage) -> str:
@@ -321,22 +242,18 @@ def _key(image: ArchiveImage) -> str:
     return f"{image.source}|{image.image_id}|{image.view}|{state.st_size}|{state.st_mtime_ns}|{drawn}{turned}"
 
 
-def _file_of(image: ArchiveImage, folder: str = "images") -> str:
-    return f"{folder}/{image.view}/{image.image_id}.png"
-
-
 def _row(image: ArchiveImage, made: Mapping[str, Any], hidden: bool, full_size: bool) -> ImageRow:
-    facts = {name: str(made[name]) for name in _ROW_FACTS} | dict(image.facts)
+    facts = {name: str(made[name]) for name in ROW_FACTS} | dict(image.facts)
     return ImageRow(
         image.image_id,
         image.subject_id,
         image.exam_id,
         image.view.value,
-        _file_of(image),
+        file_of(image),
         image.split,
         source="" if hidden else image.source,
         source_sha256=made["source_sha256"],
-        full_file=_file_of(image, "full") if full_size else "",
+        full_file=file_of(image, "full") if full_size else "",
         **facts,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import shutil
 from collections import Counter
@@ -19,7 +18,7 @@ from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.records.division import Division
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.files import link_or_copy, write_text
 from ensemble_mammo.records.lesion import LESION_COLUMNS, LESIONS
 from ensemble_mammo.records.manifest import (
     COLUMNS,
@@ -162,13 +161,9 @@ def _pairs(part: Part, old: pd.Series, new: pd.Series) -> Iterator[tuple[Path, s
 
 
 def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     if not source.is_file():
         raise DatasetError(f"{source}: missing; prepare that dataset again")
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    link_or_copy(source, target)
 
 
 def _divided(plan: Path, table: pd.DataFrame, options: JoinOptions) -> pd.DataFrame:

@@ -156,9 +156,9 @@ def main() -> None:
             plain, _ = measured(lambda turn=turn: loop(files, root / f"loop{turn}"))
             ratios.append(plain[0] / taken[0])
             print(f"round {turn + 1} (load average {load:.1f}): ", end="")
-            for name, (wall, processor) in (("ours", taken), ("loop", plain)):
+            for who, (wall, processor) in (("ours", taken), ("loop", plain)):
                 print(
-                    f"{name} {len(files) / wall:.2f} images/s, {processor / len(files):.2f} processor s an image; ",
+                    f"{who} {len(files) / wall:.2f} images/s, {processor / len(files):.2f} processor s an image; ",
                     end="",
                 )
             print(f"ratio {ratios[-1]:.2f}, of processor time {plain[1] / taken[1]:.2f}", flush=True)

@@ -198,7 +198,7 @@ def test_an_interrupted_call_is_taken_up_where_it_ended(few, tmp_path, monkeypat
         done.append(path.name)
         return read_mammogram(path, *rest)
 
-    monkeypatch.setattr(stage, "read_mammogram", counted)
+    monkeypatch.setattr("ensemble_mammo.imaging.prepared_files.read_mammogram", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare("dicom", few, tmp_path / "out", options(few))
     assert not (tmp_path / "out" / "manifest.csv").exists()
@@ -244,7 +244,7 @@ def test_what_was_prepared_otherwise_or_has_changed_is_done_again(few, tmp_path,
             raise KeyboardInterrupt
         return read_mammogram(path, *rest)
 
-    monkeypatch.setattr(stage, "read_mammogram", counted)
+    monkeypatch.setattr("ensemble_mammo.imaging.prepared_files.read_mammogram", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare("dicom", few, tmp_path / "out", options(few))
     os.utime(few / "PH0001" / "CC_L.dcm", (1, 1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ import pandas as pd
 
 from ensemble_mammo.archives.pseudonyms import Pseudonyms
 from ensemble_mammo.imaging.inspect import Inspection
-from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.files import link_or_copy, write_text
 from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.lesion import LESIONS
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_description, write_table
@@ -60,13 +58,13 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
     kept = table[~table["file"].isin(sorted(gone))].reset_index(drop=True)
     for name in ("file", "full_file"):
         for file in (file for file in kept[name] if file):
-            _link(dataset.root / file, out / file)
+            link_or_copy(dataset.root / file, out / file)
     lesions = dataset.lesions()
     if len(lesions):
         own = lesions[lesions["image_id"].isin(kept["image_id"])]
         for name in ("mask", "full_mask"):
             for file in (file for file in own[name] if file):
-                _link(dataset.root / file, out / file)
+                link_or_copy(dataset.root / file, out / file)
         write_text(out / LESIONS, own.to_csv(index=False, lineterminator="\n"))
     dropped = table[table["file"].isin(sorted(gone))]
     write_text(out / _LEFT_OUT, dropped.to_csv(index=False, lineterminator="\n"))
@@ -171,12 +169,3 @@ def _write_fixes(out: Path, fixes: Sequence[Fix]) -> None:
     columns = ["file", "column", "before", "after", "reason"]
     table = pd.DataFrame([astuple(fix) for fix in fixes], columns=columns)
     write_text(out / FIXES, table.to_csv(index=False, lineterminator="\n"))
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
