@@ -12,10 +12,12 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 from scipy import ndimage
 
+from ensemble_mammo.errors import OutputError
 from ensemble_mammo.imaging.jpeg2000 import jpeg2000_lossless, jpeg2000_lower
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import read_mammogram
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 from tests.imaging.conftest import encapsulated, made_dataset
 
 WHOLE = Preparation(voi="stored", crop=False, outside="keep", height=64)
@@ -112,6 +114,13 @@ def test_streams_with_few_levels_are_decoded_at_the_lowest_they_have(tmp_path):
     words, reduction = jpeg2000_lower((tmp_path / "a.j2k").read_bytes(), found, 32)
     assert reduction == 2 and words.shape == (256, 200)
     np.testing.assert_allclose(words[:100, :90], stored[:200:2, :180:2], atol=60)
+
+
+def test_full_size_images_are_never_made_from_a_lower_level(tmp_path):
+    options = PrepareOptions(preparation=Preparation(decode="fast"), full_size=True)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(OutputError, match="at full size need every pixel; leave out --full-size, or --decode fast"):
+        prepare("dicom", tmp_path / "in", tmp_path / "out", options)
 
 
 @pytest.mark.real

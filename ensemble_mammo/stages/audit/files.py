@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ensemble_mammo.archives.dicom import FoundImage
 from ensemble_mammo.imaging.inspect import Inspection
 from ensemble_mammo.records.problem import Problem, problem
-from ensemble_mammo.stages.audit.gather import Entry
+from ensemble_mammo.stages.audit.gather import Entry, Gathered
 
 MOST_BACKGROUND = 0.05
 "a background above this level is called not black (real sets: 0 to 0.03 but for single films)"
@@ -23,17 +23,18 @@ _MAGNIFIED = 1.25
 "EstimatedRadiographicMagnificationFactor above this is no contact view (a standard one has about 1.0 to 1.1)"
 
 
-def problems_of_file(entry: Entry, found: FoundImage | None, seen: Inspection, prepared: bool) -> list[Problem]:
+def problems_of_file(entry: Entry, found: FoundImage | None, seen: Inspection, gathered: Gathered) -> list[Problem]:
     """What is to be said of one file by itself.
 
     Args:
         entry: the file, with its view.
         found: what header and name say of the view of a loose file; None where a table states it.
         seen: what was seen in it.
-        prepared: whether it is an image of a prepared dataset, whose header says nothing.
+        gathered: what it belongs to: headers of a prepared dataset's images say nothing.
     """
-    problems = [] if prepared else [*_of_header(entry, seen), *_of_view(entry, found, seen)]
-    return problems + list(_of_pixels(entry, seen))
+    dataset = gathered.source == "dataset"
+    problems = [] if dataset else [*_of_header(entry, seen), *_of_view(entry, found, seen)]
+    return problems + list(_of_pixels(entry, seen, gathered.blackened))
 
 
 def _of_header(entry: Entry, seen: Inspection) -> Iterator[Problem]:
@@ -88,12 +89,12 @@ def _of_view(entry: Entry, found: FoundImage | None, seen: Inspection) -> Iterat
         yield problem("no-view", entry.name, found.problem.partition(";")[0])
 
 
-def _of_pixels(entry: Entry, seen: Inspection) -> Iterator[Problem]:
+def _of_pixels(entry: Entry, seen: Inspection, blackened: bool) -> Iterator[Problem]:
     if seen.inverted:
         yield problem("inverted", entry.name, "its background is brighter than the breast")
     if seen.breast_share < LEAST_BREAST:
         yield problem("little-breast", entry.name, f"{100 * seen.breast_share:.1f} % of the image is breast")
-    if seen.background > MOST_BACKGROUND and not seen.inverted:
+    if seen.background > MOST_BACKGROUND and not seen.inverted and not blackened:
         yield problem("background", entry.name, f"median level outside the breast is {seen.background:.2f} of 1")
     if seen.text:
         yield problem("text-inside", entry.name, f"{seen.text} signs in one line inside the breast")

@@ -54,6 +54,8 @@ class Gathered:
     "'dataset', the kind of archive, or 'files'"
     problems: tuple[Problem, ...] = ()
     "what was wrong before any file was opened"
+    blackened: bool = False
+    "whether what lies outside the breast was blackened when a dataset was prepared"
     stated: Mapping[str, StatedView] = field(default_factory=dict)
     "name -> what a views table says of it"
 
@@ -74,7 +76,7 @@ def of_dataset(dataset: Dataset) -> Gathered:
         )
         for row in dataset.table.to_dict("records")
     ]
-    return Gathered(tuple(entries), "dataset")
+    return Gathered(tuple(entries), "dataset", blackened=dataset.preparation.outside == "black")
 
 
 def of_archive(kind: str, root: Path, options: ArchiveOptions) -> Gathered:

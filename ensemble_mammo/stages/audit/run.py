@@ -191,7 +191,7 @@ def _look(
         if gathered.source == "files":
             known, found = completed(entry, seen.facts, gathered.stated.get(entry.name, StatedView()))
         looked.append((known, seen))
-        problems += problems_of_file(known, found, seen, prepared=gathered.source == "dataset")
+        problems += problems_of_file(known, found, seen, gathered)
     return looked, problems
 
 
