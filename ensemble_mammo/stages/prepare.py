@@ -148,8 +148,6 @@ def _write_sources(path: Path, kept: Sequence[ArchiveImage], left_out: Sequence[
 
 
 def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
-    if options.full_size and options.preparation is not None and options.preparation.decode == "fast":
-        raise OutputError(f"{out}: images at full size need every pixel; leave out --full-size, or --decode fast")
     if (out / MANIFEST).exists() and not options.restart:
         raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
     if out.resolve().is_relative_to(path.resolve()):

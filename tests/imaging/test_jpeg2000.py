@@ -12,7 +12,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000, JPEG2000Lossless
 from scipy import ndimage
 
-from ensemble_mammo.errors import OutputError
+from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.jpeg2000 import jpeg2000_lossless, jpeg2000_lower
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import read_mammogram
@@ -119,7 +119,7 @@ def test_streams_with_few_levels_are_decoded_at_the_lowest_they_have(tmp_path):
 def test_full_size_images_are_never_made_from_a_lower_level(tmp_path):
     options = PrepareOptions(preparation=Preparation(decode="fast"), full_size=True)
     (tmp_path / "in").mkdir()
-    with pytest.raises(OutputError, match="at full size need every pixel; leave out --full-size, or --decode fast"):
+    with pytest.raises(DatasetError, match="full size and decode 'fast' contradict each other"):
         prepare("dicom", tmp_path / "in", tmp_path / "out", options)
 
 
