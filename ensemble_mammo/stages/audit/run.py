@@ -160,7 +160,8 @@ def _of_manifest(path: Path, table: pd.DataFrame) -> Audit:
 
 def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOptions) -> Audit:
     looked, problems = _look(gathered, out, options)
-    tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)]
+    wanted = [options.archive.task] if options.kind else list(TASKS)
+    tasks = [name for name in wanted if any(name in entry.labels for entry, _ in looked)]
     problems += [*gathered.problems, *(problems_of_set(looked, tasks, prepared=False) if looked else [])]
     leaks: list[Leak] = []
     if any(entry.split for entry, _ in looked):
