@@ -118,6 +118,7 @@ def prepare(
     id_pattern: Annotated[
         str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
     ] = "",
+    fixes: Annotated[Path | None, typer.Option(help="fixes.csv of an audit of this archive, to be applied.")] = None,
     as_released: Annotated[
         bool, typer.Option("--as-released", help="Patients in training and test of the release stay in both.")
     ] = False,
@@ -168,7 +169,7 @@ def prepare(
 
     archive = _valid(
         ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, annotations, id_pattern,
-        as_released, views, keep_ids, workers=workers,
+        fixes, as_released, views, keep_ids, workers=workers,
     )  # fmt: skip
     which = int(window) if window is not None and window.isdigit() else window
     said = {
@@ -177,6 +178,8 @@ def prepare(
         "orientation": orientation, "decode": decode, "height": height, "width": width,
     }  # fmt: skip
     usual = KINDS[kind].preparation if kind in KINDS else Preparation()
+    if height and width is None and usual.width:  # the kind's own frame, at another size
+        said["width"] = round(usual.width * height / usual.height)
     preparation = _valid(replace, usual, **{name: value for name, value in said.items() if value is not None})
     limits = _valid(Limits, max_pixels, max_bytes, seconds)
     division = _valid(Division, _shares(split), folds, seed)
@@ -195,7 +198,7 @@ def prepare(
     else:
         from ensemble_mammo.console import dataset_table
 
-        dataset_table(dataset)
+        dataset_table(dataset, task)
         typer.echo(f"dataset: {out}")
 
 
@@ -226,13 +229,21 @@ def audit(
     kind: Annotated[str, typer.Option("--kind", help="Kind of archive, as for prepare; empty: found out.")] = "",
     task: TaskName = "density",
     labels: Annotated[Path | None, typer.Option("--labels", help="Tables of the archive, as for prepare.")] = None,
+    label_column: Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")] = "",
+    subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
+    file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
+    exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
+    annotations: Annotated[Path | None, typer.Option(help="coco: the annotation file.")] = None,
+    id_pattern: Annotated[str, typer.Option(help="Regular expression on file names, as for prepare.")] = "",
     views: Views = None,
+    keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep PatientIDs in what --fix writes.")] = False,
     shortcuts: Annotated[
         bool, typer.Option("--shortcuts", help="Probe a dataset: is the label told without the breast?")
     ] = False,
     probe_height: Annotated[int, typer.Option(help="Rows of the probes' input; 768 sees more, slower.")] = 384,
     fix: Annotated[bool, typer.Option("--fix", help="Write a corrected manifest to --out, decisions logged.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Pixels that one file may have.")] = 200_000_000,
+    max_bytes: Annotated[int, typer.Option(help="Bytes that one file may have.")] = 1_000_000_000,
     seconds: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 60.0,
     device: Device = "auto",
     seed: Seed = 0,
@@ -246,13 +257,16 @@ def audit(
     from ensemble_mammo.stages.audit import AuditOptions
     from ensemble_mammo.stages.audit import audit as run
 
-    archive = _valid(ArchiveOptions, task, labels, views=views, workers=workers)
+    archive = _valid(
+        ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, annotations, id_pattern,
+        views=views, keep_ids=keep_ids, workers=workers,
+    )  # fmt: skip
     probes = None
     if shortcuts:
         from ensemble_mammo.stages.audit.shortcuts import ShortcutOptions
 
         probes = _valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
-    limits = _valid(Limits, max_pixels, seconds=seconds)
+    limits = _valid(Limits, max_pixels, max_bytes, seconds)
     options = AuditOptions(kind, archive, limits, probes, fix, workers)
     found = run(path, out, options)
     audit_table(found, out / "audit" if fix else out, json_)

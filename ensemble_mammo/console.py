@@ -46,9 +46,10 @@ def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) ->
     _console().print(table)
 
 
-def dataset_table(dataset: Dataset) -> None:
-    """Images, subjects and classes a view and split."""
-    task = next((TASKS[name] for name in dataset.task_names()), None)
+def dataset_table(dataset: Dataset, task_name: str = "") -> None:
+    """Images, subjects and classes (of the task named, else of the first) a view and split."""
+    names = [name for name in (task_name, *dataset.task_names()) if name in dataset.task_names()]
+    task = TASKS[names[0]] if names else None
     classes = task.classes if task else ()
     rows = []
     for view in View:

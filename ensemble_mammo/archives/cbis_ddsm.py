@@ -16,6 +16,7 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.read import is_image_file, read_facts
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.division import VALIDATION_SHARE
 from ensemble_mammo.records.lesion import ArchiveLesion, Outline, labels_of_lesions
 from ensemble_mammo.records.subject import Projection, Side, View
 from ensemble_mammo.records.task import TASKS
@@ -25,8 +26,6 @@ _FINDINGS = {"calc": "calcification", "mass": "mass"}
 _CASE = re.compile(rf"{CASE_FOLDER}(_\d+)?")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".pgm")
 _HEADER_SECONDS = 30.0
-_VALIDATION_SHARE = 0.2
-"of the training patients, as in the whole-image work"
 Row = dict[str, str]
 
 
@@ -74,7 +73,7 @@ def list_cbis_ddsm(root: Path, options: ArchiveOptions) -> Listing:
     strays = [(_source(path, root), "no row of the tables names it") for path in found.strays]
     unreadable = [(_source(path, root), reason) for path, reason in found.unreadable]
     left_out = tuple(doubles + strays + unreadable)
-    return Listing(tuple(images), left_out, tuple(unreadable), tuple(notes), _VALIDATION_SHARE)
+    return Listing(tuple(images), left_out, tuple(unreadable), tuple(notes), VALIDATION_SHARE)
 
 
 def _rows_by_mammogram(cases: pd.DataFrame) -> dict[tuple[str, ...], list[Row]]:

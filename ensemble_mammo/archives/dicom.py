@@ -24,7 +24,7 @@ from ensemble_mammo.records.task import task_named
 HEADER_SECONDS = 30.0
 """How long the header of one file may take."""
 
-_MOST_OF_A_VIEW = 5
+MOST_OF_A_VIEW = 5
 """Images of one view that one subject has at most in real archives (RSNA)."""
 
 
@@ -178,10 +178,10 @@ def _ids(image: FoundImage, labels: _Labels, pseudonyms: Pseudonyms) -> _Ids:
 def _refuse_crowds(root: Path, images: list[FoundImage], ids: list[_Ids]) -> None:
     """Refuse folders that cannot be subjects: those of classes, or of a whole archive."""
     counts = Counter((own.subject, image.view) for image, own in zip(images, ids, strict=True) if own.by_folder)
-    crowds = [f"{name!r} {count} of {view}" for (name, view), count in counts.items() if count > _MOST_OF_A_VIEW]
+    crowds = [f"{name!r} {count} of {view}" for (name, view), count in counts.items() if count > MOST_OF_A_VIEW]
     if crowds:
         raise DatasetError(
-            f"{root}: headers have no PatientID, and folders taken for subjects hold more than {_MOST_OF_A_VIEW} "
+            f"{root}: headers have no PatientID, and folders taken for subjects hold more than {MOST_OF_A_VIEW} "
             f"images of one view ({'; '.join(crowds[:3])}); "
             "name the subjects with --labels, --file-column and --subject-column"
         )

@@ -112,6 +112,7 @@ def _read_rows(path: Path) -> dict[str, dict[str, str]]:
     else:
         table = read_table(path, ["image_id", "laterality", "view", "acr", "birads", "date"])
     table = table.rename(columns=str.lower).apply(lambda column: column.str.strip())
+    table["line"] = [str(line) for line in range(2, len(table) + 2)]
     twice = table["image_id"][table["image_id"].duplicated() & (table["image_id"] != "")]
     refuse(path, [f"line {place + 2}: image {name} stands in an earlier row" for place, name in twice.items()])
     return {str(row["image_id"]): _texts(row) for _, row in table.iterrows() if row["image_id"]}
@@ -123,11 +124,11 @@ def _texts(row: pd.Series) -> dict[str, str]:
 
 def _contradictions(source: str, facts: NameFacts, row: dict[str, str]) -> list[str]:
     assert facts.side is not None
-    wrong = []
+    wrong, where = [], f"line {row['line']}: image {facts.image_id}"
     if row["laterality"].upper() != facts.side.letter:
-        wrong.append(f"image {facts.image_id}: laterality {row['laterality']}, but the file's name says {source}")
+        wrong.append(f"{where}: laterality {row['laterality']}, but the file's name says {source}")
     if _PROJECTIONS.get(row["view"].upper(), facts.projection) != facts.projection:
-        wrong.append(f"image {facts.image_id}: view {row['view']}, but the file's name says {source}")
+        wrong.append(f"{where}: view {row['view']}, but the file's name says {source}")
     return wrong
 
 
@@ -140,7 +141,7 @@ def _labels(facts: NameFacts, row: dict[str, str]) -> tuple[dict[str, str], list
         try:
             labels[task] = TASKS[task].class_of(text)
         except ValueError as error:
-            problems.append(f"image {facts.image_id}: {error}")
+            problems.append(f"line {row['line']}: image {facts.image_id}: {error}")
     return labels, problems
 
 

@@ -16,6 +16,7 @@ from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.tables import read_table, refuse
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.division import VALIDATION_SHARE
 from ensemble_mammo.records.lesion import ArchiveLesion, Outline, labels_of_lesions
 from ensemble_mammo.records.manifest import MANIFEST
 from ensemble_mammo.records.naming import facts_of_cells
@@ -67,7 +68,14 @@ def list_manifest(path: Path, options: ArchiveOptions) -> Listing:
     images = [_image(place, rows, checked, lesions, tasks) for place in range(len(rows))]
     if options.task not in tasks and not any(options.task in image.labels for image in images):
         raise DatasetError(f"{csv} line 1: no column {options.task!r}, and its lesions tell none; give --task")
-    return Listing(tuple(images), tuple(left_out), notes=tuple(_notes(rows, checked)))
+    hidden = "hide" in rows.columns and (rows["hide"] == "yes").any()
+    return Listing(
+        tuple(images),
+        tuple(left_out),
+        notes=tuple(_notes(rows, checked)),
+        validation_share=VALIDATION_SHARE,
+        hidden=bool(hidden),
+    )
 
 
 @dataclass
@@ -229,6 +237,8 @@ def _notes(rows: pd.DataFrame, checked: _Checked) -> list[str]:
     notes = []
     if _PREPARED in rows.columns and any(checked.facts.get("pixel_spacing_mm", ())):
         notes.append("pixel_spacing_mm is that of the first sources, not of these images: it is not carried over")
+    if set(checked.splits) == {"train", "test"}:
+        notes.append(f"no validation is stated: {VALIDATION_SHARE:.0%} of the training subjects become it")
     if "fold" in rows.columns and (rows["fold"] != "").any():
         notes.append("the column fold is not read; folds are dealt anew with --folds")
     if count := sum(checked.turned):

@@ -28,6 +28,8 @@ class ArchiveOptions:
     "COCO file with the lesions; None: the one JSON file of the archive"
     id_pattern: str = ""
     """regular expression on file names, with groups among subject, exam, side, view, image; empty: the kind's own"""
+    fixes: Path | None = None
+    "fixes.csv of an audit of this archive: images left out, turned, put into another split"
     as_released: bool = False
     "patients whom the release puts into both training and test stay in both (a leak that the audit names)"
     views: Path | None = None

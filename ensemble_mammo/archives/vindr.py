@@ -11,13 +11,13 @@ from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.vindr_findings import Findings, read_vindr_findings
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.archive import ArchiveImage, Listing
+from ensemble_mammo.records.division import VALIDATION_SHARE
 from ensemble_mammo.records.task import TASKS
 
 VINDR_TASKS = ("density", "birads", "abnormality")
 """The tasks that the release has labels of; there is no pathology in it."""
 BREASTS, FINDINGS = "breast-level_annotations.csv", "finding_annotations.csv"
 """The tables of the release."""
-_VALIDATION_SHARE = 0.2
 _IDS = ("study_id", "image_id")
 _REQUIRED = (*_IDS, "laterality", "view_position", "height", "width", "breast_birads", "breast_density", "split")
 _SPLITS = {"training": "train", "test": "test"}
@@ -118,7 +118,7 @@ def _listed(root: Path, files: list[Path], path: Path, rows: Mapping[str, Row], 
     notes = list(findings.notes) if findings else [f"no {FINDINGS}: neither lesions nor labels of abnormality"]
     if missing := set(rows) - seen:
         notes.append(f"{counted(missing)} of {path.name} without a file here")
-    return Listing(tuple(images.values()), tuple(left_out), notes=tuple(notes), validation_share=_VALIDATION_SHARE)
+    return Listing(tuple(images.values()), tuple(left_out), notes=tuple(notes), validation_share=VALIDATION_SHARE)
 
 
 def _image(path: Path, source: str, row: Row, findings: Findings | None) -> ArchiveImage:

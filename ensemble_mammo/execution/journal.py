@@ -20,12 +20,13 @@ class Journal:
     A journal of other work (another head) is thrown away; a last line that was cut is passed over.
     """
 
-    def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, head: Mapping[str, Any], private: bool = False) -> None:
         """Read the journal in `path`, or begin it.
 
         Args:
             path: the file.
             head: what the work depends on, as JSON has it.
+            private: whether its owner alone may read it.
         """
         self._path = path
         self._head = dict(head)
@@ -34,6 +35,8 @@ class Journal:
             self._read()
         whole = [json.dumps(self._head), *(json.dumps({"key": k, "made": m}) for k, m in self._made.items())]
         write_text(path, "\n".join(whole) + "\n")
+        if private:
+            path.chmod(0o600)
         self._handle = path.open("a", encoding="utf-8")
 
     def _read(self) -> None:

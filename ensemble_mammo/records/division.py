@@ -12,6 +12,8 @@ from ensemble_mammo.records.task import Task
 Shares = tuple[float, float, float]
 DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
 """Shares of training, validation and test subjects, as in the INFN work."""
+VALIDATION_SHARE = 0.2
+"""Of the training subjects, where a release states training and test alone (as in the work on CBIS-DDSM)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def divided(
     free = {subject: label for subject, label in subjects.items() if subject not in stated}
     splits = {s: SPLITS[part] for s, part in deal(free, division.shares or DEFAULT_SHARES, division.seed).items()}
     splits |= stated
-    if validation_share and stated and "val" not in stated.values():
+    if validation_share and set(stated.values()) == {"train", "test"}:
         learning = {subject: subjects[subject] for subject, split in stated.items() if split == "train"}
         parts = deal(learning, (1 - validation_share, validation_share), division.seed)
         splits |= {subject: "val" for subject, part in parts.items() if part == 1}

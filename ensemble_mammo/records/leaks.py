@@ -11,8 +11,8 @@ import pandas as pd
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.splits import SPLITS
 
-_TRIVIAL = 8
-"an exam id shorter than this, such as '1' or a year, is no name that two subjects could share only by mistake"
+_NAMED = r"(?=.{10})\d+(?:\.\d+)+|[0-9a-f]{12}"
+"a UID, or a keyed pseudonym of one: what two subjects cannot share by chance, as they can a date or a number"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Leak:
 def leaks_of(table: pd.DataFrame, groups: Sequence[tuple[str, str]] = ()) -> list[Leak]:
     """Everything in a table that stands in more than one split, or more than one fold.
 
-    Looked at: subject_id; exam_id, where it is a name of its own; image_id (one mammogram's patches have it in
+    Looked at: subject_id; exam_id, where it is a UID or a pseudonym; image_id (one mammogram's patches have it in
     common); lesion_id; source_sha256 and pixel_sha256 (the same file, the same pixels).
 
     Args:
@@ -61,7 +61,7 @@ def leaks_of(table: pd.DataFrame, groups: Sequence[tuple[str, str]] = ()) -> lis
             continue
         keys = table[column]
         if column == "exam_id":
-            keys = keys.where(keys.str.len() >= _TRIVIAL, "")
+            keys = keys.where(keys.str.fullmatch(_NAMED), "")
         for division in ("split", "fold"):
             if division in table.columns:
                 leaks = _in_several(table, keys, what, division)
@@ -75,20 +75,18 @@ def leaks_of(table: pd.DataFrame, groups: Sequence[tuple[str, str]] = ()) -> lis
 
 def _in_several(table: pd.DataFrame, keys: pd.Series, what: str, division: str) -> list[Leak]:
     stated = table[division].to_numpy()
-    known = (keys != "") & (table[division] != "")
-    pairs = pd.DataFrame({"key": keys[known], "part": table.loc[known, division]})
-    counts = pairs.drop_duplicates().groupby("key", sort=True).size()
-    torn = list(counts.index[counts > 1])
-    if not torn:
-        return []
-    places = pd.Series(range(len(table)), index=keys.to_numpy())
+    rows_of: dict[str, list[int]] = {}
+    for row, (key, part) in enumerate(zip(keys, stated, strict=True)):
+        if key and part:
+            rows_of.setdefault(key, []).append(row)
+    views = table["view"].to_numpy() if "view" in table.columns else None
     leaks = []
-    for key in torn:
-        rows = tuple(sorted(int(i) for i in places.loc[[key]] if stated[int(i)]))
+    for key, rows in sorted(rows_of.items()):
         parts = {str(stated[row]) for row in rows}
-        ordered = [s for s in SPLITS if s in parts] if division == "split" else [f"fold {k}" for k in sorted(parts)]
-        views = sorted({str(table["view"].iloc[row]) for row in rows}) if "view" in table.columns else []
-        leaks.append(Leak(what, str(key), tuple(ordered), rows, tuple(views)))
+        if len(parts) > 1:
+            ordered = [s for s in SPLITS if s in parts] if division == "split" else [f"fold {k}" for k in sorted(parts)]
+            shown = sorted({str(views[row]) for row in rows}) if views is not None else []
+            leaks.append(Leak(what, str(key), tuple(ordered), tuple(rows), tuple(shown)))
     return leaks
 
 

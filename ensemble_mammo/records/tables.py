@@ -16,6 +16,8 @@ def read_text_table(path: Path, separator: str = ",") -> pd.DataFrame:
     Raises:
         DatasetError: no such file, not a table, or rows with more cells than the header.
     """
+    if path.is_dir():
+        raise DatasetError(f"{path}: is a folder, expected a CSV file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -26,5 +28,8 @@ def read_text_table(path: Path, separator: str = ",") -> pd.DataFrame:
         raise DatasetError(f"{path}: no such file") from error
     except pd.errors.ParserWarning as error:
         raise DatasetError(f"{path}: rows have more cells than the header (a {separator!r} at their ends?)") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DatasetError(f"{path} line {line}: is not UTF-8; save the table as UTF-8") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
         raise DatasetError(f"{path}: not a table: {error}") from error

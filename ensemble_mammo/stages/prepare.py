@@ -18,6 +18,7 @@ import pandas as pd
 
 import ensemble_mammo
 from ensemble_mammo.archives import KINDS
+from ensemble_mammo.archives.fixes import with_fixes
 from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
@@ -81,17 +82,12 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     """
     options = options or PrepareOptions()
     if kind not in KINDS:
-        raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}")
+        raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}, join")
     preparation = options.preparation or KINDS[kind].preparation
     options = replace(options, preparation=preparation)
     place = Workplace(out, preparation, options.limits, options.full_size)
     _refuse_target(path, out, options)
-    listing = KINDS[kind].listing(path, replace(options.archive, key=options.archive.key or _beside(out, ".key")))
-    for note in listing.notes:
-        _log.info("%s", note)
-    _refuse_images(out, listing.images, options)
-    if options.strict and listing.unreadable:
-        _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
+    listing = _listed(kind, path, out, options)
     _clear(out, options.restart)
     head = {
         "preparation": to_mapping(preparation),
@@ -99,45 +95,68 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
         "version": ensemble_mammo.__version__,
     }
     journal = Journal(out / _JOURNAL, head)
-    prepared: dict[str, dict[str, Any]] = {}
+    made_of: dict[str, dict[str, Any]] = {}
     left_out = list(listing.left_out)
     with closing(journal):
         for image, made, error in _prepared(listing, place, options.workers, journal):
             if made is not None:
-                prepared[image.image_id] = made
+                made_of[image.image_id] = made
                 continue
             left_out.append((image.source, error))
             if options.strict:
                 _refuse_unreadable(image.path, error)
-    if not prepared:
+    if not made_of:
         journal.remove()
         raise DatasetError(f"{path}: no file could be prepared; first: {left_out[0][0]}: {left_out[0][1]}")
-    kept = [image for image in listing.images if image.image_id in prepared]
-    rows = [_row(image, prepared[image.image_id], listing.hidden, options.full_size) for image in kept]
-    notes = Counter(note for image in kept for note in prepared[image.image_id]["notes"])
+    archive = "" if listing.hidden else str(path.resolve())
+    _write(out, replace(listing, left_out=tuple(left_out)), made_of, options, {"kind": kind, "archive": archive})
+    journal.remove()
+    return read_dataset(out)
+
+
+def _listed(kind: str, path: Path, out: Path, options: PrepareOptions) -> Listing:
+    """What the archive lists, with the fixes of an audit, and nothing in it that forbids to go on."""
+    key = options.archive.key or _beside(out, ".key")
+    listing = KINDS[kind].listing(path, replace(options.archive, key=key))
+    if options.archive.fixes:
+        listing = with_fixes(listing, options.archive.fixes)
+    for note in listing.notes:
+        _log.info("%s", note)
+    _refuse_images(out, listing.images, options)
+    if options.strict and listing.unreadable:
+        _refuse_unreadable(path / listing.unreadable[0][0], listing.unreadable[0][1])
+    return listing
+
+
+def _write(
+    out: Path, listing: Listing, made_of: Mapping[str, dict[str, Any]], options: PrepareOptions, origin: dict[str, str]
+) -> None:
+    """Divide the subjects and write what makes the folder a dataset, the manifest last."""
+    assert options.preparation is not None
+    kept = [image for image in listing.images if image.image_id in made_of]
+    rows = [_row(image, made_of[image.image_id], listing.hidden, options.full_size) for image in kept]
     labels = {task: [image.labels.get(task, "") for image in kept] for task in _tasks(kept, options)}
     task = task_named(options.archive.task)
     rows = divided(rows, labels[task.name], task, options.division, listing.validation_share)
-    lesions = [LesionRow(**row) for image in kept for row in prepared[image.image_id]["lesions"]]
-    _say(left_out, notes, lesions)
-    description = _description(kind, options, rows, lesions) | {
+    lesions = [LesionRow(**row) for image in kept for row in made_of[image.image_id]["lesions"]]
+    notes = Counter(note for image in kept for note in made_of[image.image_id]["notes"])
+    _say(listing.left_out, notes, lesions)
+    description = _description(options, rows, lesions) | {
+        **{name: text for name, text in origin.items() if text},
         "notes": list(listing.notes),
         "image_notes": dict(notes.most_common()),
     }
     if listing.hidden:
-        _write_sources(_beside(out, _SOURCES), kept, left_out)
-        reasons = Counter(reason for _, reason in left_out).most_common()
+        _write_sources(_beside(out, _SOURCES), kept, listing.left_out)
+        reasons = Counter(reason for _, reason in listing.left_out).most_common()
         description["left_out"] = [{"reason": reason, "count": count} for reason, count in reasons]
     else:
-        description["archive"] = str(path.resolve())
-        description["left_out"] = [{"source": source, "reason": reason} for source, reason in left_out]
+        description["left_out"] = [{"source": source, "reason": reason} for source, reason in listing.left_out]
     table = manifest_table(rows, labels, str(out / MANIFEST))
-    write_folders(Dataset(out, table, preparation))
+    write_folders(Dataset(out, table, options.preparation))
     if lesions:
         write_lesions(out, lesions)
     write_table(out, table, description)
-    journal.remove()
-    return read_dataset(out)
 
 
 def _write_sources(path: Path, kept: Sequence[ArchiveImage], left_out: Sequence[tuple[str, str]]) -> None:
@@ -261,13 +280,10 @@ def _tasks(images: Sequence[ArchiveImage], options: PrepareOptions) -> list[str]
     return [name for name in TASKS if name in found]
 
 
-def _description(
-    kind: str, options: PrepareOptions, rows: Sequence[ImageRow], lesions: Sequence[LesionRow]
-) -> dict[str, Any]:
+def _description(options: PrepareOptions, rows: Sequence[ImageRow], lesions: Sequence[LesionRow]) -> dict[str, Any]:
     division = options.division
     return {
         "format": 1,
-        "kind": kind,
         "task": options.archive.task,
         "preparation": to_mapping(options.preparation),
         "split": list(division.shares) if division.shares else "as the archive states, else 80:10:10",
@@ -286,7 +302,7 @@ def _description(
     }
 
 
-def _say(left_out: list[tuple[str, str]], notes: Counter[str], lesions: Sequence[LesionRow]) -> None:
+def _say(left_out: Sequence[tuple[str, str]], notes: Counter[str], lesions: Sequence[LesionRow]) -> None:
     if left_out:
         _log.warning("files left out: %d", len(left_out))
         for reason, count in Counter(reason for _, reason in left_out).most_common(8):

@@ -49,7 +49,7 @@ def test_the_shared_index_and_the_original_table_give_the_same(release, name, te
 
 def test_a_table_in_another_encoding_is_refused_without_a_traceback(release):
     (release / "INbreast.csv").write_bytes(ORIGINAL.replace("Mass ", "Maß ").encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"INbreast\.csv: not a table"):
+    with pytest.raises(DatasetError, match=r"INbreast\.csv line 1: is not UTF-8; save the table as UTF-8"):
         found(release)
 
 

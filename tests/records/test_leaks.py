@@ -30,7 +30,9 @@ def test_rows_of_no_split_leak_nothing():
 def test_an_exam_under_two_subjects_leaks_but_a_mere_number_does_not():
     named = table(subject_id=["a", "b"], exam_id=["2.25.1234567", "2.25.1234567"], split=["train", "val"])
     assert [leak.what for leak in leaks_of(named)] == ["exam"]
-    assert leaks_of(named.assign(exam_id="1")) == []
+    assert [leak.what for leak in leaks_of(named.assign(exam_id="0f3a9c21b7de"))] == ["exam"], "a pseudonym"
+    for shared in ("1", "2010-01-15", "20100115", "first visit"):
+        assert leaks_of(named.assign(exam_id=shared)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Faults planted in phantom archives: each is found, and nothing else is named."""
 
 import csv
+import dataclasses
 import json
 import shutil
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,12 @@ from pydicom.sequence import Sequence
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.imaging.inspect import inspect_file
-from ensemble_mammo.imaging.phantom import write_phantom_exams
+from ensemble_mammo.imaging.phantom import phantom_exam, write_phantom_exams
 from ensemble_mammo.records.division import Division
-from ensemble_mammo.records.manifest import read_dataset
+from ensemble_mammo.records.manifest import read_dataset, read_description
+from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.audit import Audit, AuditOptions, audit
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 from tests.conftest import at_once
@@ -287,7 +291,10 @@ def test_fix_writes_a_manifest_that_prepare_takes_with_every_decision_logged(cle
     whole = prepare("dicom", exams, tmp_path / "plain", PrepareOptions(ArchiveOptions(), Preparation(height=64)))
     made = prepare("manifest", out, tmp_path / "made", PrepareOptions(preparation=Preparation(height=64)))
     assert len(made.table) == 24 and len(whole.table) == 25
-    turned = made.table[made.table["source"].str.endswith("PH0002/MLO_R.dcm")].iloc[0]
+    assert set(made.table["source"]) == {""}, "paths tell patients whose ids were hidden"
+    sources = pd.read_csv(tmp_path / "made.sources.csv").set_index("source")["image_id"]
+    name = next(image for source, image in sources.items() if str(source).endswith("PH0002/MLO_R.dcm"))
+    turned = made.table[made.table["image_id"] == name].iloc[0]
     plain = prepare("dicom", clean / "PH0002", tmp_path / "right", PrepareOptions(preparation=Preparation(height=64)))
     right = plain.table[plain.table["view"] == "MLO_R"].iloc[0]
     a, b = (np.asarray(Image.open(root / row["file"])) for root, row in ((made.root, turned), (plain.root, right)))
@@ -306,7 +313,8 @@ def test_an_interrupted_audit_is_taken_up_where_it_ended(exams, tmp_path, monkey
     monkeypatch.setattr("ensemble_mammo.stages.audit.run.inspect_file", counted)
     with pytest.raises(KeyboardInterrupt):
         audit(exams, tmp_path / "audit")
-    assert {path.name for path in (tmp_path / "audit").iterdir()} == {".audit.jsonl"}
+    (journal,) = (tmp_path / "audit").iterdir()
+    assert journal.name == ".audit.jsonl" and journal.stat().st_mode & 0o777 == 0o600, "it holds PatientIDs"
     monkeypatch.setattr(
         "ensemble_mammo.stages.audit.run.inspect_file",
         lambda path, **limits: (opened.append(path), inspect_file(path, **limits))[1],
@@ -430,6 +438,126 @@ def test_a_dataset_prepared_with_a_division_by_subject_never_leaks(exams, tmp_pa
         division=Division((0.5, 0.25, 0.25), folds=2),
     )
     assert not audit(prepare("dicom", exams, tmp_path / "ds", options).root, None).leaks
+
+
+def test_the_fixes_of_an_archive_go_back_into_prepare_and_its_labels_stay(exams, tmp_path):
+    spoilt = Path(shutil.copytree(exams, tmp_path / "in"))
+    pixels_turned_without_a_word(spoilt / "PH0002" / "MLO_R.dcm")
+    the_same_pixels_twice(spoilt / "PH0003" / "CC_L.dcm")
+    tables = ArchiveOptions(labels=spoilt / "labels.csv")
+    audit(spoilt, tmp_path / "out", AuditOptions(kind="dicom", archive=tables, fix=True))
+    first = (tmp_path / "out.key").read_text()
+    fixed = dataclasses.replace(tables, fixes=tmp_path / "out" / "fixes.csv")
+    made = prepare("dicom", spoilt, tmp_path / "made", PrepareOptions(fixed, Preparation(height=64)))
+    description = read_description(made.root)
+    assert len(made.table) == 32 and (made.table["density"] != "").all()
+    assert description["image_notes"]["turned: the archive says so"] == 1
+    assert "2 decisions of fixes.csv applied" in description["notes"]
+    manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", dtype=str, keep_default_na=False)
+    assert set(manifest["density"]) == set("ABCD") and (tmp_path / "out.key").read_text() == first
+    again = audit(tmp_path / "out", None, AuditOptions(kind="manifest"))
+    assert again.source == "manifest" and not again.failed
+    assert audit(tmp_path / "out", None).source == "manifest", "a manifest of the user's own is told by its columns"
+
+
+def test_fixes_of_another_archive_or_with_unknown_words_are_refused(exams, tmp_path):
+    table = tmp_path / "fixes.csv"
+    options = PrepareOptions(ArchiveOptions(labels=exams / "labels.csv", fixes=table), Preparation(height=64))
+    table.write_text("file,column,before,after,reason\nx.dcm,row,kept,left out,y\n")
+    with pytest.raises(DatasetError, match=r"fixes\.csv: names none of the archive's files"):
+        prepare("dicom", exams, tmp_path / "out", options)
+    table.write_text("file,column,before,after,reason\nPH0001/CC_L.dcm,split,,tset,y\n")
+    with pytest.raises(DatasetError, match=r"fixes\.csv line 2: split 'tset' is no decision"):
+        prepare("dicom", exams, tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_headers_are_held_against_what_the_tables_of_an_archive_state(exams, tmp_path):
+    views = tmp_path / "views.csv"
+    views.write_text("file,view\nPH0001/CC_L.dcm,CC_R\n")
+    tables = ArchiveOptions(labels=exams / "labels.csv", views=views)
+    found = audit(exams, None, AuditOptions(kind="dicom", archive=tables))
+    (conflict,) = (one for one in found.problems if one.code == "conflict")
+    assert conflict.where == "PH0001/CC_L.dcm" and "left breast in the header, right" in conflict.found
+    spoilt = Path(shutil.copytree(exams, tmp_path / "in"))
+    a_header_against_its_name(spoilt / "PH0005" / "CC_L.dcm")
+    found = audit(spoilt, None, AuditOptions(kind="dicom", archive=ArchiveOptions(labels=exams / "labels.csv")))
+    assert [(one.code, one.where) for one in found.problems if one.severity == "error"] == [
+        ("conflict", "PH0005/CC_L.dcm")
+    ]
+
+
+def test_a_date_that_exams_share_is_no_leak(exams, tmp_path):
+    dated = Path(shutil.copytree(exams, tmp_path / "in"))
+    for path in dated.rglob("*.dcm"):
+        changed(path, StudyInstanceUID=None, StudyDate="20100115")
+    options = PrepareOptions(ArchiveOptions(labels=exams / "labels.csv"), Preparation(height=64))
+    made = prepare("dicom", dated, tmp_path / "ds", options)
+    assert set(made.table["exam_id"]) == {"2010-01-15"}
+    assert not audit(made.root, None).leaks
+
+
+def test_class_folders_are_not_taken_for_subjects(tmp_path):
+    exam = phantom_exam(1, "B", height=128)
+    for number in range(7):
+        for name in ("benign", "malignant"):
+            (tmp_path / "in" / name).mkdir(parents=True, exist_ok=True)
+            pixels = np.rint(255 * exam[View.CC_L]).astype(np.uint8)
+            pixels[0, number] = 255 if name == "benign" else 128
+            Image.fromarray(pixels).save(tmp_path / "in" / name / f"{number:03d}_CC_L.png")
+    found = audit(tmp_path / "in", tmp_path / "out", AuditOptions(fix=True))
+    assert sum(one.code == "no-subject" for one in found.problems) == 14
+    manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", dtype=str, keep_default_na=False)
+    assert set(manifest["subject_id"]) == {""} and (manifest["leave_out"] != "").all()
+
+
+def test_breasts_turned_to_one_side_are_no_conflict(exams, tmp_path):
+    options = PrepareOptions(
+        ArchiveOptions(labels=exams / "labels.csv", keep_ids=True), Preparation(height=64, orientation="chest-left")
+    )
+    made = prepare("dicom", exams, tmp_path / "ds", options)
+    assert not [one for one in audit(made.root, None).problems if one.code == "side-by-pixels"]
+
+
+def test_chains_of_leaks_are_mended_as_one(dataset, tmp_path):
+    def chained(table):
+        first = {s: table.index[table["split"] == s][:4] for s in ("train", "val", "test")}
+        table.loc[first["train"], "exam_id"] = table.loc[first["val"], "exam_id"] = "2.25.1111111111"
+        other = table.index[table["subject_id"] == table.loc[first["val"][0], "subject_id"]][2:]
+        table.loc[other, "exam_id"] = "2.25.2222222222"
+        table.loc[first["test"], "exam_id"] = "2.25.2222222222"
+
+    found = audit(leaking(dataset, tmp_path / "in", chained), tmp_path / "out", AuditOptions(fix=True))
+    assert found.failed and not audit(tmp_path / "out", None).leaks
+    table = read_dataset(tmp_path / "out").table
+    moved = table["exam_id"].isin(["2.25.1111111111", "2.25.2222222222"])
+    assert set(table.loc[moved, "split"]) == {"test"} and (tmp_path / "out" / "folders" / "density").is_dir()
+
+
+def test_one_picture_stated_as_two_views_is_an_error_and_both_are_left_out(exams, tmp_path):
+    spoilt = Path(shutil.copytree(exams, tmp_path / "in"))
+    same, other = dcmread(spoilt / "PH0001" / "CC_L.dcm"), dcmread(spoilt / "PH0001" / "CC_R.dcm")
+    stored(other, values(same), spoilt / "PH0001" / "CC_R.dcm")
+    found = audit(spoilt, tmp_path / "out", AuditOptions(fix=True))
+    (one,) = (one for one in found.problems if one.code == "duplicate-conflict")
+    assert found.failed and "CC_L and CC_R" in one.found
+    assert set(pd.read_csv(tmp_path / "out" / "fixes.csv")["file"]) == {"PH0001/CC_L.dcm", "PH0001/CC_R.dcm"}
+
+
+def test_lesions_of_a_dataset_are_looked_at_too(dataset, tmp_path):
+    folder = Path(shutil.copytree(dataset.root, tmp_path / "ds"))
+    rows = dataset.table.iloc[:3]
+    (folder / "masks").mkdir()
+    height, width = read_png16(folder / rows["file"].iloc[0]).shape
+    Image.new("L", (width, height)).save(folder / "masks" / "a.png")
+    Image.new("L", (5, 5)).save(folder / "masks" / "b.png")
+    lines = [f"l{i},{name},masks/{m}.png" for i, (name, m) in enumerate(zip(rows["image_id"], "abc", strict=True))]
+    (folder / "lesions.csv").write_text("\n".join(["lesion_id,image_id,mask", *lines]) + "\n")
+    problems = {(one.code, one.where) for one in audit(folder, None).problems if one.severity == "error"}
+    assert problems == {("mask", "masks/b.png"), ("mask", "masks/c.png")}
+    (folder / "lesions.csv").write_text("lesion_id,image_id\nl,nobody\n")
+    (one,) = (one for one in audit(folder, None).problems if one.severity == "error")
+    assert one.code == "archive" and "line 2: image_id 'nobody' is not in the manifest" in one.found
 
 
 @pytest.mark.real

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.manifest import MANIFEST, read_dataset
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.train import TrainOptions
@@ -74,3 +75,11 @@ def test_folds_of_the_manifest_are_kept(tmp_path):
 def test_one_fold_is_refused():
     with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
         CrossvalOptions(folds=1)
+
+
+def test_a_file_in_two_folds_is_refused_before_anything_is_trained(tmp_path):
+    made = tiny_dataset(tmp_path / "data")
+    leaking = replace(made, table=made.table.assign(source_sha256="same", split=""))
+    with pytest.raises(DatasetError, match="file same stands in fold 0 and fold 1"):
+        crossval(leaking, tmp_path / "cv", CrossvalOptions(folds=2, recipe="density/demo"))
+    assert not (tmp_path / "cv").exists()

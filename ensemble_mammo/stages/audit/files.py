@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ensemble_mammo.archives.dicom import FoundImage
 from ensemble_mammo.imaging.inspect import Inspection
 from ensemble_mammo.records.problem import Problem, problem
+from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.audit.gather import Entry, Gathered
 
 MOST_BACKGROUND = 0.05
@@ -33,8 +34,9 @@ def problems_of_file(entry: Entry, found: FoundImage | None, seen: Inspection, g
         gathered: what it belongs to: headers of a prepared dataset's images say nothing.
     """
     dataset = gathered.source == "dataset"
+    blackened = gathered.preparation is not None and gathered.preparation.outside == "black"
     problems = [] if dataset else [*_of_header(entry, seen), *_of_view(entry, found, seen)]
-    return problems + list(_of_pixels(entry, seen, gathered.blackened))
+    return problems + list(_of_pixels(entry, seen, blackened))
 
 
 def _of_header(entry: Entry, seen: Inspection) -> Iterator[Problem]:
@@ -75,6 +77,8 @@ def _of_view(entry: Entry, found: FoundImage | None, seen: Inspection) -> Iterat
         yield problem("special-view", entry.name, f"view modifier: {', '.join(special)}")
     if facts.magnification is not None and facts.magnification > _MAGNIFIED:
         yield problem("special-view", entry.name, f"magnified {facts.magnification:g} times")
+    if found is None and entry.view:
+        yield from _against_header(entry, entry.view, seen)
     if found is None or found.view is not None:
         return
     text = facts.view_text.upper()
@@ -89,8 +93,18 @@ def _of_view(entry: Entry, found: FoundImage | None, seen: Inspection) -> Iterat
         yield problem("no-view", entry.name, found.problem.partition(";")[0])
 
 
+def _against_header(entry: Entry, view: View, seen: Inspection) -> Iterator[Problem]:
+    """What an archive's tables or folders state, held against the header."""
+    facts = seen.facts
+    if facts.side and facts.side != view.side:
+        yield problem("conflict", entry.name, f"{facts.side} breast in the header, {view.side} in the archive's tables")
+    if facts.projection and facts.projection != view.projection:
+        found = f"view {facts.projection} in the header, {view.projection} in the archive's tables"
+        yield problem("conflict", entry.name, found)
+
+
 def _of_pixels(entry: Entry, seen: Inspection, blackened: bool) -> Iterator[Problem]:
-    if seen.inverted:
+    if seen.inverted and not entry.turned:
         yield problem("inverted", entry.name, "its background is brighter than the breast")
     if seen.breast_share < LEAST_BREAST:
         yield problem("little-breast", entry.name, f"{100 * seen.breast_share:.1f} % of the image is breast")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ensemble_mammo.archives import KINDS
-from ensemble_mammo.archives.dicom import FoundImage, found_image
+from ensemble_mammo.archives.dicom import MOST_OF_A_VIEW, FoundImage, found_image
 from ensemble_mammo.archives.folders import looks_like_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.tables import read_views
@@ -17,6 +18,7 @@ from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import Listing
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.naming import StatedView, facts_of_name, only_view_words
+from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.problem import Problem, problem
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
@@ -42,6 +44,12 @@ class Entry:
     "as stated"
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     "task -> class"
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    "columns of the manifest that the archive's tables fill"
+    turned: bool = False
+    "whether the archive knows that light and dark are exchanged"
+    by_folder: bool = False
+    "whether nothing but a folder says who the subject is"
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ class Gathered:
     "'dataset', the kind of archive, or 'files'"
     problems: tuple[Problem, ...] = ()
     "what was wrong before any file was opened"
-    blackened: bool = False
-    "whether what lies outside the breast was blackened when a dataset was prepared"
+    preparation: Preparation | None = None
+    "of a prepared dataset"
     stated: Mapping[str, StatedView] = field(default_factory=dict)
     "name -> what a views table says of it"
 
@@ -76,7 +84,7 @@ def of_dataset(dataset: Dataset) -> Gathered:
         )
         for row in dataset.table.to_dict("records")
     ]
-    return Gathered(tuple(entries), "dataset", blackened=dataset.preparation.outside == "black")
+    return Gathered(tuple(entries), "dataset", preparation=dataset.preparation)
 
 
 def of_archive(kind: str, root: Path, options: ArchiveOptions) -> Gathered:
@@ -93,16 +101,26 @@ def of_archive(kind: str, root: Path, options: ArchiveOptions) -> Gathered:
         loose = of_files(root, None) if root.is_dir() else Gathered((), kind)
         return replace(loose, problems=(problem("archive", str(root), str(error)), *loose.problems))
     entries = [
-        Entry(i.path, i.source, i.image_id, i.subject_id, i.exam_id, i.view, i.split, i.labels) for i in listing.images
+        Entry(i.path, i.source, i.image_id, i.subject_id, i.exam_id, i.view, i.split, i.labels, i.facts, i.turned)
+        for i in listing.images
     ]
     unreadable = dict(listing.unreadable)
     problems = [problem("unreadable", name, reason) for name, reason in listing.unreadable]
     problems += [
-        problem("no-view" if "not known" in reason else "other-view", name, reason)
+        problem(_code_of(reason), name, reason)
         for name, reason in listing.left_out
-        if name not in unreadable and reason != "not an image" and "view" in reason
+        if name not in unreadable and reason != "not an image" and _code_of(reason)
     ]
     return Gathered(tuple(entries), kind, tuple(problems))
+
+
+def _code_of(reason: str) -> str:
+    """The kind of problem that a listing's reason for leaving a file out is; '' for none."""
+    if "in the header" in reason or "contradicts itself" in reason:
+        return "conflict"
+    if "not known" in reason:
+        return "no-view"
+    return "other-view" if "view" in reason else ""
 
 
 def of_files(root: Path, views: Path | None) -> Gathered:
@@ -112,7 +130,8 @@ def of_files(root: Path, views: Path | None) -> Gathered:
         DatasetError: no such folder, or no image in it.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder")
+        found = "is a file, expected a folder (a manifest: --kind manifest)" if root.exists() else "no such folder"
+        raise DatasetError(f"{root}: {found}")
     if views is None and looks_like_folders(root):
         task = next((name for name in TASKS if _has_classes(root, TASKS[name].classes)), "density")
         return of_archive("folders", root, ArchiveOptions(task=task))
@@ -135,6 +154,14 @@ def completed(entry: Entry, facts: HeaderFacts, stated: StatedView) -> tuple[Ent
     found = found_image(entry.path, entry.name, facts, stated)
     named = facts_of_name(entry.name)
     folders = Path(entry.name).parent.parts
-    subject = facts.patient_id or named.subject_id or next((f for f in folders if not only_view_words(f)), "")
+    stated_id = facts.patient_id or named.subject_id
+    subject = stated_id or next((f for f in folders if not only_view_words(f)), "")
     exam = facts.study_uid or facts.exam_date or named.exam_id or ""
-    return replace(entry, subject=subject, exam=exam, view=found.view), found
+    return replace(entry, subject=subject, exam=exam, view=found.view, by_folder=not stated_id), found
+
+
+def without_crowds(entries: Sequence[Entry]) -> list[Entry]:
+    """Folders that hold more images of a view than a subject has are no subjects: theirs are not known."""
+    counts = Counter((one.subject, one.view) for one in entries if one.by_folder and one.subject)
+    crowds = {subject for (subject, _), count in counts.items() if count > MOST_OF_A_VIEW}
+    return [replace(one, subject="") if one.by_folder and one.subject in crowds else one for one in entries]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.archives.pseudonyms import Pseudonyms
 from ensemble_mammo.imaging.inspect import Inspection
 from ensemble_mammo.records.files import link_or_copy, write_text
+from ensemble_mammo.records.groups import Groups
 from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.lesion import LESIONS
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_description, write_table
@@ -53,8 +55,7 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
     table = dataset.table.copy()
     fixes = _left_out(problems)
     gone = {fix.file for fix in fixes}
-    for leak in leaks:
-        fixes += _one_split(table, leak, gone)
+    fixes += _one_split_each(table, leaks, gone)
     kept = table[~table["file"].isin(sorted(gone))].reset_index(drop=True)
     for name in ("file", "full_file"):
         for file in (file for file in kept[name] if file):
@@ -69,6 +70,7 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
     dropped = table[table["file"].isin(sorted(gone))]
     write_text(out / _LEFT_OUT, dropped.to_csv(index=False, lineterminator="\n"))
     _write_fixes(out, fixes)
+    write_folders(Dataset(out, kept, dataset.preparation))
     description = read_description(dataset.root)
     mended = {"from": str(dataset.root), "fingerprint": dataset.fingerprint(), "fixes": len(fixes)}
     write_table(out, kept, description | {"mended": mended})
@@ -80,7 +82,7 @@ def _left_out(problems: Sequence[Problem]) -> list[Fix]:
     for one in problems:
         if one.code == "unreadable":
             gone: tuple[str, ...] = (one.where,)
-        elif one.code == "duplicate-subject":
+        elif one.code in ("duplicate-subject", "duplicate-conflict"):
             gone = (one.where, *one.others)
         elif one.code == "duplicate":
             gone = one.others
@@ -92,21 +94,31 @@ def _left_out(problems: Sequence[Problem]) -> list[Fix]:
     return list(fixes.values())
 
 
-def _one_split(table: pd.DataFrame, leak: Leak, gone: set[str]) -> list[Fix]:
-    """Put everything of the subjects of a leak into one split that is not training."""
-    subjects = set(table["subject_id"].iloc[list(leak.rows)])
-    rows = table.index[table["subject_id"].isin(sorted(subjects)) & ~table["file"].isin(sorted(gone))]
-    column = "fold" if leak.splits[0].startswith("fold") else "split"
-    present = set(table.loc[rows, column]) - {""}
-    if len(present) < 2:
-        return []
-    target = min(present) if column == "fold" else "test" if "test" in present else "val"
-    fixes = []
-    for row in rows:
-        before = str(table.loc[row, column])
-        if before not in ("", target):
-            fixes.append(Fix(str(table.loc[row, "file"]), column, before, target, f"leak: {leak}"))
-            table.loc[row, column] = target
+def _one_split_each(table: pd.DataFrame, leaks: Sequence[Leak], gone: set[str]) -> list[Fix]:
+    """Put all subjects that leaks join, directly or through others, into one split that is not training."""
+    fixes: list[Fix] = []
+    for column in ("split", "fold"):
+        groups, reasons = Groups[str](), dict[str, str]()
+        for leak in (leak for leak in leaks if leak.splits[0].startswith("fold") == (column == "fold")):
+            subjects = [str(table["subject_id"].iloc[row]) for row in leak.rows]
+            for subject in subjects:
+                groups.join(subjects[0], subject)
+                reasons.setdefault(subject, f"leak: {leak}")
+        members: dict[str, list[str]] = {}
+        for subject in reasons:
+            members.setdefault(groups.of(subject), []).append(subject)
+        for together in members.values():
+            rows = table.index[table["subject_id"].isin(together) & ~table["file"].isin(sorted(gone))]
+            present = set(table.loc[rows, column]) - {""}
+            if len(present) < 2:
+                continue
+            target = min(present) if column == "fold" else "test" if "test" in present else "val"
+            for row in rows:
+                before = str(table.loc[row, column])
+                if before not in ("", target):
+                    reason = reasons[str(table.loc[row, "subject_id"])]
+                    fixes.append(Fix(str(table.loc[row, "file"]), column, before, target, reason))
+                    table.loc[row, column] = target
     return fixes
 
 
@@ -116,10 +128,12 @@ def mend_files(
     problems: Sequence[Problem],
     leaks: Sequence[Leak],
     out: Path,
+    keep_ids: bool = False,
 ) -> list[Fix]:
     """Write manifest.csv for `prepare manifest OUT`: files with subject, view, split, labels; turned and left out.
 
-    PatientIDs become keyed pseudonyms; the key lies in `<OUT>.key`, beside the folder.
+    It has no lesions: of an archive that has them, and whose tables are to be read again, fixes.csv goes to
+    `prepare KIND PATH --fixes OUT/fixes.csv`. PatientIDs become keyed pseudonyms; the key lies in `<OUT>.key`.
 
     Args:
         root: what was audited; nothing in it is changed.
@@ -127,10 +141,11 @@ def mend_files(
         problems: what the audit found.
         leaks: what stands in more than one split; `rows` are numbers in `looked`.
         out: the folder to write to.
+        keep_ids: PatientIDs stay as they are.
     """
     fixes = _left_out(problems)
     reasons = {fix.file: fix.reason for fix in fixes}
-    hidden = Pseudonyms(out.resolve().with_name(out.resolve().name + ".key"))
+    hidden = Pseudonyms(out.resolve().with_name(out.resolve().name + ".key"), keep_ids)
     tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)] or ["density"]
     rows = []
     for number, (entry, seen) in enumerate(looked, start=1):
@@ -138,9 +153,9 @@ def mend_files(
         if not reason and (entry.view is None or not entry.subject):
             reason = "view or side not known" if entry.view is None else "subject not known"
             fixes.append(Fix(entry.name, "row", "kept", "left out", reason))
-        if seen.inverted:
+        if seen.inverted and not entry.turned:
             fixes.append(Fix(entry.name, "turn", "no", "yes", "inverted: its background is brighter than the breast"))
-        secret = bool(seen.facts.patient_id) and entry.subject == seen.facts.patient_id
+        secret = not keep_ids and bool(seen.facts.patient_id) and entry.subject == seen.facts.patient_id
         rows.append(
             {
                 "file": str((root / entry.name).resolve()),
@@ -150,16 +165,17 @@ def mend_files(
                 "view": entry.view.value if entry.view else "",
                 "split": entry.split,
                 **{name: entry.labels.get(name, "") for name in tasks},
-                "turn": "yes" if seen.inverted else "",
+                **dict(entry.facts),
+                "turn": "yes" if seen.inverted or entry.turned else "",
+                "hide": "yes" if secret else "",
                 "leave_out": reason,
             }
         )
-    table = pd.DataFrame(rows, dtype=str).assign(fold="")
+    table = pd.DataFrame(rows, dtype=str).fillna("").assign(fold="")
     names = {row["file"]: entry.name for row, (entry, _) in zip(rows, looked, strict=True)}
     gone = {row["file"] for row in rows if row["leave_out"]}
-    for leak in leaks:
-        moved = _one_split(table, leak, gone)
-        fixes += [Fix(names[fix.file], fix.column, fix.before, fix.after, fix.reason) for fix in moved]
+    moved = _one_split_each(table, leaks, gone)
+    fixes += [replace(fix, file=names[fix.file]) for fix in moved]
     _write_fixes(out, fixes)
     write_text(out / MANIFEST, table.drop(columns="fold").to_csv(index=False, lineterminator="\n"))
     return fixes

@@ -15,6 +15,7 @@ import pandas as pd
 
 import ensemble_mammo
 from ensemble_mammo.archives.cbis_tables import looks_like_cbis_tables, overlapping_patients, read_cases
+from ensemble_mammo.archives.manifest import MANIFEST_COLUMNS
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.execution.journal import Journal
@@ -23,17 +24,27 @@ from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_from_json, inspection_to_json
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
+from ensemble_mammo.records.groups import Groups
 from ensemble_mammo.records.leaks import Leak, leaks_of
-from ensemble_mammo.records.manifest import MANIFEST, REQUIRED, Dataset, read_dataset
+from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, Dataset, read_dataset
 from ensemble_mammo.records.naming import StatedView
 from ensemble_mammo.records.problem import Problem, problem
 from ensemble_mammo.records.tables import read_text_table
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.audit.files import problems_of_file
-from ensemble_mammo.stages.audit.gather import Entry, Gathered, completed, of_archive, of_dataset, of_files
+from ensemble_mammo.stages.audit.gather import (
+    Entry,
+    Gathered,
+    completed,
+    of_archive,
+    of_dataset,
+    of_files,
+    without_crowds,
+)
+from ensemble_mammo.stages.audit.lesions import problems_of_lesions
 from ensemble_mammo.stages.audit.mend import mend_dataset, mend_files
 from ensemble_mammo.stages.audit.result import Audit, file_rows, gravest_first
-from ensemble_mammo.stages.audit.sets import problems_of_set
+from ensemble_mammo.stages.audit.sets import Looked, Pairs, problems_of_set
 
 if TYPE_CHECKING:
     from ensemble_mammo.stages.audit.shortcuts import ProbeFinding, ShortcutOptions
@@ -86,7 +97,9 @@ def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> 
     elif nature == "files":
         found = _of_files(path, out, of_files(path, options.archive.views), options)
     else:
-        found = _of_files(path, out, of_archive(nature, path, options.archive), options)
+        key = out.resolve().with_name(out.resolve().name + ".key") if out is not None and options.fix else None
+        archive = replace(options.archive, key=options.archive.key or key)
+        found = _of_files(path, out, of_archive(nature, path, archive), options)
     if out is not None:
         found.write(out / "audit" if options.fix else out)
     return found
@@ -104,7 +117,9 @@ def _nature(path: Path, kind: str) -> str:
     if kind:
         return kind
     if (path / MANIFEST).is_file():
-        return "dataset"
+        columns = set(read_text_table(path / MANIFEST).columns)
+        own = columns >= set(MANIFEST_COLUMNS) and not (path / DESCRIPTION).is_file()
+        return "manifest" if own else "dataset"
     if looks_like_cbis_tables(path):
         return "cbis-ddsm" if any(is_image_file(file) for file in path.rglob("*")) else "tables"
     return "files"
@@ -130,8 +145,10 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
         return _of_manifest(path, raw)
     dataset = read_dataset(path)
     looked, problems = _look(of_dataset(dataset), out, options)
-    problems += problems_of_set(looked, dataset.task_names(), prepared=True)
-    leaks, leak_problems = _leaks(_table_of(looked, dataset))
+    near = near_duplicates([seen for _, seen in looked])
+    problems += problems_of_set(looked, dataset.task_names(), near, dataset.preparation)
+    problems += problems_of_lesions(dataset)
+    leaks, leak_problems = _leaks(_table_of(looked, near, dataset))
     problems += leak_problems
     findings: list[ProbeFinding] = []
     if options.shortcuts:
@@ -162,16 +179,17 @@ def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOp
     looked, problems = _look(gathered, out, options)
     wanted = [options.archive.task] if options.kind else list(TASKS)
     tasks = [name for name in wanted if any(name in entry.labels for entry, _ in looked)]
-    problems += [*gathered.problems, *(problems_of_set(looked, tasks, prepared=False) if looked else [])]
+    near = near_duplicates([seen for _, seen in looked])
+    problems += [*gathered.problems, *(problems_of_set(looked, tasks, near, None) if looked else [])]
     leaks: list[Leak] = []
     if any(entry.split for entry, _ in looked):
-        leaks, leak_problems = _leaks(_table_of(looked, None))
+        leaks, leak_problems = _leaks(_table_of(looked, near, None))
         problems += leak_problems
     ordered = gravest_first(problems)
     if options.fix:
         if out is None:
             raise DatasetError(f"{path}: to mend it, give a folder for the corrected manifest with --out")
-        mend_files(path, looked, ordered, leaks, out)
+        mend_files(path, looked, ordered, leaks, out, options.archive.keep_ids)
     return Audit(
         str(path), gathered.source, len(gathered.entries), ordered, tuple(leaks),
         rows=file_rows(looked, ordered), thumbnails={entry.name: seen.thumbnail for entry, seen in looked},
@@ -193,6 +211,10 @@ def _look(
             known, found = completed(entry, seen.facts, gathered.stated.get(entry.name, StatedView()))
         looked.append((known, seen))
         problems += problems_of_file(known, found, seen, gathered)
+    if gathered.source == "files":
+        entries = without_crowds([entry for entry, _ in looked])
+        looked = [(entry, seen) for entry, (_, seen) in zip(entries, looked, strict=True)]
+        problems += [problem("no-subject", one.name, "no id in header or name") for one in entries if not one.subject]
     return looked, problems
 
 
@@ -200,7 +222,9 @@ def _inspected(
     entries: Sequence[Entry], out: Path | None, options: AuditOptions
 ) -> Iterator[tuple[Entry, Inspection | None, str]]:
     """Each file with what was seen in it, or why it cannot be read."""
-    journal = Journal(out / _JOURNAL, {"version": ensemble_mammo.__version__}) if out is not None else None
+    journal = (
+        Journal(out / _JOURNAL, {"version": ensemble_mammo.__version__}, private=True) if out is not None else None
+    )
     made = {e: m for e in entries if journal and (m := journal.made(_key(e)))}
     if made:
         _log.info("%d of %d files were looked at already", len(made), len(entries))
@@ -228,13 +252,13 @@ def _key(entry: Entry) -> str:
     return f"{entry.name}|{state.st_size}|{state.st_mtime_ns}"
 
 
-def _table_of(looked: Sequence[tuple[Entry, Inspection]], dataset: Dataset | None) -> pd.DataFrame:
+def _table_of(looked: Looked, near: Pairs, dataset: Dataset | None) -> pd.DataFrame:
     """What leaks are looked for in: ids, splits, hashes of pixels, groups of near duplicates."""
     seen = pd.DataFrame(
         {
             "file": [entry.name for entry, _ in looked],
             "pixel_sha256": [one.pixel_sha256 for _, one in looked],
-            "near": _near_groups([one for _, one in looked]),
+            "near": _near_groups(len(looked), near),
         },
         dtype=str,
     )
@@ -249,19 +273,13 @@ def _table_of(looked: Sequence[tuple[Entry, Inspection]], dataset: Dataset | Non
     return dataset.table.merge(seen, on="file", how="left").fillna("")
 
 
-def _near_groups(seen: Sequence[Inspection]) -> list[str]:
+def _near_groups(count: int, near: Pairs) -> list[str]:
     """A name for each group of near duplicates; empty for pictures without one."""
-    leader = list(range(len(seen)))
-
-    def first(i: int) -> int:
-        while leader[i] != i:
-            i = leader[i]
-        return i
-
-    for i, j in near_duplicates(seen):
-        leader[first(j)] = first(i)
-    sizes = Counter(first(i) for i in range(len(seen)))
-    return [f"near-{first(i)}" if sizes[first(i)] > 1 else "" for i in range(len(seen))]
+    groups = Groups(range(count))
+    for i, j in near:
+        groups.join(i, j)
+    sizes = Counter(groups.of(i) for i in range(count))
+    return [f"near-{groups.of(i)}" if sizes[groups.of(i)] > 1 else "" for i in range(count)]
 
 
 def _leaks(table: pd.DataFrame) -> tuple[list[Leak], list[Problem]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from ensemble_mammo.imaging.inspect import Inspection
-from ensemble_mammo.imaging.likeness import near_duplicates
+from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.problem import Problem, problem
 from ensemble_mammo.records.subject import Projection, Side
 from ensemble_mammo.records.task import TASKS
@@ -17,27 +17,34 @@ from ensemble_mammo.stages.audit.gather import Entry
 Looked = Sequence[tuple[Entry, Inspection]]
 """Every file that could be read, with what was seen in it."""
 
+Pairs = Sequence[tuple[int, int]]
+"""Numbers of files in `Looked`, two and two."""
+
 _AGREED = 0.95
 "share of images that must agree before one side of the chest wall is taken for the set's rule"
 _EXCHANGED = 0.5
-"how much more the CC of a breast must look like an MLO than its MLO does (right views: in none of 944 real breasts)"
+"how much more the CC of a breast must look like an MLO than its MLO does (named so: 1 of 944 real breasts)"
 _CC_ALONE, _MLO_ALONE = 1.5, -0.6
-"scores of a view without its partner beyond which it is called the other projection (about 2 in 1,000 real views)"
+"scores of a view without its partner beyond which it is called the other projection (1 of 2,290 real views)"
 _STANDS_OUT = 2.0
 "how many times larger or smaller than the median a size or spacing must be"
 
 
-def problems_of_set(looked: Looked, task_names: Sequence[str], prepared: bool) -> list[Problem]:
+def problems_of_set(
+    looked: Looked, task_names: Sequence[str], near: Pairs, preparation: Preparation | None
+) -> list[Problem]:
     """All problems that come of comparing files.
 
     Args:
         looked: the files.
         task_names: tasks whose classes are counted.
-        prepared: whether they are images of a prepared dataset (sizes are then all alike).
+        near: pairs of near duplicates, as numbers in `looked`.
+        preparation: of a prepared dataset, whose images are alike in size; None: other files.
     """
-    problems = [*_copies(looked), *_near_copies(looked), *_sides(looked), *_projections(looked)]
-    problems += _classes(looked, task_names)
-    if not prepared:
+    problems = [*_copies(looked), *_near_copies(looked, near), *_projections(looked), *_classes(looked, task_names)]
+    if preparation is None or preparation.orientation == "kept":
+        problems += _sides(looked)
+    if preparation is None:
         problems += [*_sizes(looked), *_spacings(looked), *_presentations(looked)]
     return problems
 
@@ -49,13 +56,30 @@ def _copies(looked: Looked) -> Iterator[Problem]:
     for copies in groups.values():
         if len(copies) > 1:
             subjects = {entry.subject for entry in copies if entry.subject}
-            code = "duplicate-subject" if len(subjects) > 1 else "duplicate"
             first, *others = (entry.name for entry in copies)
-            yield problem(code, first, f"the same pixels as {_few(others)}", *others)
+            found = f"the same pixels as {_few(others)}"
+            if len(subjects) > 1:
+                yield problem("duplicate-subject", first, found, *others)
+            elif stated := _contradictions(copies):
+                yield problem("duplicate-conflict", first, f"{found}, but stated as {stated}", *others)
+            else:
+                yield problem("duplicate", first, found, *others)
 
 
-def _near_copies(looked: Looked) -> Iterator[Problem]:
-    for i, j in near_duplicates([seen for _, seen in looked]):
+def _contradictions(copies: Sequence[Entry]) -> str:
+    """The views, or the classes of a task, that copies of one picture are stated as, where they differ."""
+    views = sorted({entry.view.value for entry in copies if entry.view})
+    if len(views) > 1:
+        return " and ".join(views)
+    for task in TASKS:
+        classes = sorted({entry.labels[task] for entry in copies if entry.labels.get(task)})
+        if len(classes) > 1:
+            return " and ".join(classes)
+    return ""
+
+
+def _near_copies(looked: Looked, near: Pairs) -> Iterator[Problem]:
+    for i, j in near:
         one, other = looked[i][0], looked[j][0]
         strangers = bool(one.subject and other.subject and one.subject != other.subject)
         code = "near-duplicate-subject" if strangers else "near-duplicate"
