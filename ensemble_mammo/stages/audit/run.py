@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -24,9 +23,8 @@ from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_from_json, inspection_to_json
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
-from ensemble_mammo.records.groups import Groups
-from ensemble_mammo.records.leaks import Leak, leaks_of
-from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, Dataset, read_dataset
+from ensemble_mammo.records.leaks import Leak
+from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, read_dataset
 from ensemble_mammo.records.naming import StatedView
 from ensemble_mammo.records.problem import Problem, problem
 from ensemble_mammo.records.tables import read_text_table
@@ -43,8 +41,9 @@ from ensemble_mammo.stages.audit.gather import (
 )
 from ensemble_mammo.stages.audit.lesions import problems_of_lesions
 from ensemble_mammo.stages.audit.mend import mend_dataset, mend_files
+from ensemble_mammo.stages.audit.parts import leaks_in, table_of
 from ensemble_mammo.stages.audit.result import Audit, file_rows, gravest_first
-from ensemble_mammo.stages.audit.sets import Looked, Pairs, problems_of_set
+from ensemble_mammo.stages.audit.sets import problems_of_set
 
 if TYPE_CHECKING:
     from ensemble_mammo.stages.audit.shortcuts import ProbeFinding, ShortcutOptions
@@ -148,7 +147,7 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
     near = near_duplicates([seen for _, seen in looked])
     problems += problems_of_set(looked, dataset.task_names(), near, dataset.preparation)
     problems += problems_of_lesions(dataset)
-    leaks, leak_problems = _leaks(_table_of(looked, near, dataset))
+    leaks, leak_problems = leaks_in(table_of(looked, near, dataset))
     problems += leak_problems
     findings: list[ProbeFinding] = []
     if options.shortcuts:
@@ -171,7 +170,7 @@ def _of_manifest(path: Path, table: pd.DataFrame) -> Audit:
     """A table of patches or the like: its division alone is looked at."""
     if "split" not in table.columns:
         raise DatasetError(f"{path / MANIFEST}: neither the columns of a dataset ({', '.join(REQUIRED)}) nor a split")
-    leaks, problems = _leaks(table)
+    leaks, problems = leaks_in(table)
     return Audit(str(path), "manifest", len(table), gravest_first(problems), tuple(leaks))
 
 
@@ -183,7 +182,7 @@ def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOp
     problems += [*gathered.problems, *(problems_of_set(looked, tasks, near, None) if looked else [])]
     leaks: list[Leak] = []
     if any(entry.split for entry, _ in looked):
-        leaks, leak_problems = _leaks(_table_of(looked, near, None))
+        leaks, leak_problems = leaks_in(table_of(looked, near, None))
         problems += leak_problems
     ordered = gravest_first(problems)
     if options.fix:
@@ -250,48 +249,6 @@ def _key(entry: Entry) -> str:
         return entry.name
     state = entry.path.stat()
     return f"{entry.name}|{state.st_size}|{state.st_mtime_ns}"
-
-
-def _table_of(looked: Looked, near: Pairs, dataset: Dataset | None) -> pd.DataFrame:
-    """What leaks are looked for in: ids, splits, hashes of pixels, groups of near duplicates."""
-    seen = pd.DataFrame(
-        {
-            "file": [entry.name for entry, _ in looked],
-            "pixel_sha256": [one.pixel_sha256 for _, one in looked],
-            "near": _near_groups(len(looked), near),
-        },
-        dtype=str,
-    )
-    if dataset is None:
-        entries = [entry for entry, _ in looked]
-        seen["subject_id"] = [entry.subject for entry in entries]
-        seen["exam_id"] = [entry.exam for entry in entries]
-        seen["image_id"] = [entry.image_id for entry in entries]
-        seen["view"] = [entry.view.value if entry.view else "" for entry in entries]
-        seen["split"] = [entry.split for entry in entries]
-        return seen
-    return dataset.table.merge(seen, on="file", how="left").fillna("")
-
-
-def _near_groups(count: int, near: Pairs) -> list[str]:
-    """A name for each group of near duplicates; empty for pictures without one."""
-    groups = Groups(range(count))
-    for i, j in near:
-        groups.join(i, j)
-    sizes = Counter(groups.of(i) for i in range(count))
-    return [f"near-{groups.of(i)}" if sizes[groups.of(i)] > 1 else "" for i in range(count)]
-
-
-def _leaks(table: pd.DataFrame) -> tuple[list[Leak], list[Problem]]:
-    leaks = leaks_of(table, [("near duplicate", "near")])
-    files = table["file"] if "file" in table.columns else None
-    problems = []
-    for leak in leaks:
-        places = [str(files.iloc[row]) for row in leak.rows] if files is not None else []
-        problems.append(
-            problem("leak", leak.name if leak.what == "subject" or not places else places[0], str(leak), *places)
-        )
-    return leaks, problems
 
 
 def _shortcut_problems(findings: Sequence[ProbeFinding]) -> list[Problem]:
