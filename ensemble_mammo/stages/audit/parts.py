@@ -31,7 +31,7 @@ def table_of(looked: Looked, near: Pairs, dataset: Dataset | None) -> pd.DataFra
         seen["view"] = [entry.view.value if entry.view else "" for entry in entries]
         seen["split"] = [entry.split for entry in entries]
         return seen
-    return dataset.table.merge(seen, on="file", how="left").fillna("")
+    return dataset.table.merge(seen.drop_duplicates("file"), on="file", how="left").fillna("")
 
 
 def _near_groups(count: int, near: Pairs) -> list[str]:
@@ -44,6 +44,7 @@ def _near_groups(count: int, near: Pairs) -> list[str]:
 
 
 def leaks_in(table: pd.DataFrame) -> tuple[list[Leak], list[Problem]]:
+    """Everything in more than one split, and a problem for each."""
     leaks = leaks_of(table, [("near duplicate", "near")])
     files = table["file"] if "file" in table.columns else None
     problems = []
