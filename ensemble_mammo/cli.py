@@ -36,7 +36,7 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of trained runs.")]
-TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality.")]
+TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality, abnormality5.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine: same result.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that read files; 0: one a core.")]
@@ -105,7 +105,10 @@ def _views(name: str) -> tuple[View, ...]:
 
 @app.command()
 def prepare(
-    kind: Annotated[str, typer.Argument(help="folders, dicom, inbreast, cbis-ddsm, coco, … (docs/data.md).")],
+    kind: Annotated[
+        str,
+        typer.Argument(help="folders, dicom, manifest, inbreast, cbis-ddsm, coco, mini-mias, ddsm, rsna, vindr, join."),
+    ],
     path: Annotated[Path, typer.Argument(help="The archive's folder; nothing in it is changed.")],
     out: Out = Path("dataset"),
     task: TaskName = "density",
@@ -114,7 +117,7 @@ def prepare(
     subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
     file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
     exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
-    annotations: Annotated[Path | None, typer.Option(help="coco: the annotation file.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="The lesions' file: of coco, inbreast, vindr.")] = None,
     id_pattern: Annotated[
         str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
     ] = "",
@@ -211,12 +214,13 @@ def _shares(text: str) -> tuple[float, float, float] | None:
             parts = [0.9 * parts[0], 0.1 * parts[0], parts[1]]
         train, val, test = parts
         total = train + val + test
-        if min(train, val, test) < 0 or not 0 < total < float("inf"):
+        if min(train, val, test) < 0 or not any(abs(total - whole) < 1e-6 for whole in (1, 100)):
             raise ValueError(text)
         return train / total, val / total, test / total
     except (ValueError, ZeroDivisionError) as error:
         raise typer.BadParameter(
-            f"--split {text}: expected train:val:test, such as 80:10:10, or learning:test, such as 85:15"
+            f"--split {text}: expected train:val:test, such as 80:10:10, or learning:test, such as 85:15, "
+            "that add up to 100 (or to 1)"
         ) from error
 
 
@@ -224,8 +228,9 @@ def _shares(text: str) -> tuple[float, float, float] | None:
 def audit(
     path: Annotated[Path, typer.Argument(help="A dataset, an archive, or any folder of images; never changed.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for audit.json, .csv, .html; with --fix: the corrected manifest.")
-    ] = Path("audit"),
+        Path | None,
+        typer.Option("--out", help="Folder for audit.json, .csv, .html (audit); with --fix: the corrected manifest."),
+    ] = None,
     kind: Annotated[str, typer.Option("--kind", help="Kind of archive, as for prepare; empty: found out.")] = "",
     task: TaskName = "density",
     labels: Annotated[Path | None, typer.Option("--labels", help="Tables of the archive, as for prepare.")] = None,
@@ -268,8 +273,11 @@ def audit(
         probes = _valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
     limits = _valid(Limits, max_pixels, max_bytes, seconds)
     options = AuditOptions(kind, archive, limits, probes, fix, workers)
-    found = run(path, out, options)
-    audit_table(found, out / "audit" if fix else out, json_)
+    if fix and out is None:
+        raise typer.BadParameter("--fix writes a corrected manifest: give it a folder with --out")
+    target = out or Path("audit")
+    found = run(path, target, options)
+    audit_table(found, target / "audit" if fix else target, json_, target if fix else None)
     if found.failed:
         raise typer.Exit(1)
 
@@ -382,15 +390,15 @@ def fuse(
         typer.echo(f"{out / level}.csv: {len(table)} exams")
 
 
-def _audit_remarks(named: Path | None, dataset: Dataset) -> list[str]:
+def _audit_remarks(named: Path | None, dataset: Dataset, task: str) -> list[str]:
     """What the named audit found; without a name, ./audit's if it is of this dataset."""
     from ensemble_mammo.errors import DatasetError
     from ensemble_mammo.records.audit_file import AUDIT, audit_remarks
 
     if named is not None:
-        return audit_remarks(named / AUDIT if named.is_dir() else named, dataset.fingerprint())
+        return audit_remarks(named / AUDIT if named.is_dir() else named, dataset.fingerprint(), task)
     try:
-        return audit_remarks(Path("audit") / AUDIT, dataset.fingerprint())
+        return audit_remarks(Path("audit") / AUDIT, dataset.fingerprint(), task)
     except DatasetError:
         return []
 
@@ -440,7 +448,7 @@ def report(
         assert data is not None
         dataset = read_dataset(data)
         truth = truth_from_dataset(dataset, known)
-        truth = replace(truth, remarks=(*truth.remarks, *_audit_remarks(audited, dataset)))
+        truth = replace(truth, remarks=(*truth.remarks, *_audit_remarks(audited, dataset, task)))
     rule = _fusion(fusion, weights, require_all_views)
     options = _valid(ReportOptions, rule, resamples, seed, allow_unlabelled)
     found: Report = run(list(files), truth, out, options)

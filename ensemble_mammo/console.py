@@ -61,8 +61,8 @@ def dataset_table(dataset: Dataset, task_name: str = "") -> None:
     _table("dataset", ["view", "split", "images", "subjects", *classes], rows)
 
 
-def audit_table(found: Audit, out: Path, as_json: bool) -> None:
-    """How many problems of each kind, gravest first, and where the contact sheet is."""
+def audit_table(found: Audit, out: Path, as_json: bool, fixed: Path | None = None) -> None:
+    """How many problems of each kind, gravest first, where the contact sheet is, and what follows a fix."""
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
         return
@@ -75,18 +75,29 @@ def audit_table(found: Audit, out: Path, as_json: bool) -> None:
         )
     else:
         _console().print(f"audit of {found.root}: nothing found in {found.files} files", markup=False)
+    for one in found.problems:
+        if one.code == "archive":
+            _console().print(f"archive: {one.found}", markup=False)
     probes = [
         [f"{p.target} from {p.probe}", f"{p.value:.2f} ({p.low:.2f} to {p.high:.2f})", f"{p.whole:.2f}", p.severity]
         for p in found.shortcuts
     ]
     if probes:
-        _table("shortcuts: AUC, chance 0.5", ["what is told from what", "AUC (95 %)", "whole image", ""], probes)
+        _table("shortcuts: AUC, chance 0.5", ["what is told from what", "AUC (95 %)", "whole image", "verdict"], probes)
     leaks = found.leaks[:_EXAMS_SHOWN]
     for leak in leaks:
         _console().print(f"leak: {leak}", markup=False)
     if len(found.leaks) > len(leaks):
         _console().print(f"… and {len(found.leaks) - len(leaks)} more leaks in audit.json", markup=False)
     _console().print(f"contact sheet: {out / 'audit.html'}", markup=False)
+    if fixed:
+        _console().print(f"{found.fixes} decisions in {fixed / 'fixes.csv'}", markup=False)
+        loose = f"next: ensemble-mammo prepare manifest {fixed} --out DATASET"
+        again = (
+            f"next: ensemble-mammo prepare {found.source} {found.root} --fixes {fixed / 'fixes.csv'} … --out DATASET"
+        )
+        ready = f"the corrected dataset, which can be trained on as it is: {fixed}"
+        _console().print({"dataset": ready, "files": loose, "manifest": loose}.get(found.source, again), markup=False)
 
 
 def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) -> None:

@@ -168,6 +168,8 @@ def test_an_interrupted_call_ends_with_status_130_and_says_how_to_go_on(monkeypa
         (["train", "--epochs", "3"], "No such option: --epochs"),
         (["prepare", "dicom"], "Missing argument 'path'"),
         (["prepare", "dicom", "x", "--split", "80:20:10:5"], "--split 80:20:10:5: expected train:val:test"),
+        (["prepare", "dicom", "x", "--split", "80:20:10"], "that add up to 100"),
+        (["audit", "x", "--fix"], "--fix writes a corrected manifest: give it a folder with --out"),
         (["prepare", "dicom", "x", "--split=-8:-1:-1"], "expected train:val:test"),
         (["prepare", "dicom", "x", "--split", "nan:1:1"], "expected train:val:test"),
         (["prepare", "dicom", "x", "--height", "3"], "height is 3, expected 0, or 32 to 16384 pixels"),

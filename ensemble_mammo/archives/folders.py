@@ -13,7 +13,7 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.files import link_or_copy
-from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.naming import facts_of_name
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
@@ -94,6 +94,8 @@ def _no_view_folder(root: Path) -> str:
     if not root.is_dir():
         return f"{root}: no such folder"
     below = [path for path in sorted(root.glob("*")) if path.is_dir() and looks_like_folders(path)]
+    if (root / MANIFEST).is_file():  # a prepared dataset: its own tree of class folders, not its images
+        below = sorted(path for path in root.glob("folders/*") if path.is_dir())
     hint = f"; did you mean {below[0]}?" if below else ""
     inside = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
     return f"{root}: none of the view folders {', '.join(View)} (found {inside}){hint}"

@@ -67,6 +67,9 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
         raise DatasetError(f"{root}: no image named like 20587054_b6a4f750c6df4f90_MG_R_CC_ANON below it")
     missing = sorted(set(rows) - set(images))
     notes = [f"{len(missing)} images of {table.name} have no file here"] if missing else []
+    bare = [image.image_id for image in images.values() if options.task not in image.labels]
+    if bare and options.task != "abnormality":
+        notes.append(f"{len(bare)} images have no {options.task} label: {', '.join(bare[:3])}{' …' if bare[3:] else ''}")
     lesions, said = _with_lesions(root, images, rows, options.annotations)
     return Listing(tuple(lesions), tuple(left_out), notes=(*notes, *said))
 

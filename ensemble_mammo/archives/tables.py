@@ -30,6 +30,8 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",", advice:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         found = f"column {', '.join(missing)} missing; found {', '.join(table.columns)}"
+        if len(table.columns) == 1 and separator == "," and ";" in table.columns[0]:
+            found += "; columns stand apart by semicolons, expected commas"
         raise DatasetError(f"{path} line 1: " + "; ".join(filter(None, (found, advice))))
     return table
 

@@ -87,7 +87,9 @@ def _read(image: ArchiveImage, place: Workplace) -> Mammogram:
     if not image.turned:
         return read_mammogram(image.path, place.preparation, place.limits)
     mammogram = read_mammogram(image.path, replace(place.preparation, polarity="header"), place.limits)
-    facts = replace(mammogram.facts, notes=(*mammogram.facts.notes, "turned: the archive says so"))
+    facts = replace(
+        mammogram.facts, notes=(*mammogram.facts.notes, "turned: so stated by the archive, or by the fixes of an audit")
+    )
     return replace(mammogram, pixels=1 - mammogram.pixels, facts=facts)
 
 

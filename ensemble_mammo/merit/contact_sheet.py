@@ -14,6 +14,8 @@ from jinja2 import Environment, StrictUndefined
 from ensemble_mammo.merit.page import STYLE
 from ensemble_mammo.records.problem import PROBLEMS, Problem, Severity
 
+LOOKED_AT = 48
+"""Pictures at the end of the page."""
 ROWS_SHOWN = 60
 """Rows of one kind of problem on the page; audit.json has all."""
 _PICTURES_SHOWN = 6
@@ -22,7 +24,9 @@ _MORE_STYLE = """
 .error { color: #a3142a; } .warning { color: #8a5a00; } .info { color: #35607f; }
 tr.problem td { vertical-align: middle; text-align: left; font-weight: 400; }
 tr.problem img { height: 96px; margin: 2px; border: 1px solid #c4d0dc; background: #000; }
-td.where { word-break: break-all; max-width: 22rem; }
+td.where { overflow-wrap: anywhere; min-width: 12rem; max-width: 22rem; }
+.look { display: flex; flex-wrap: wrap; gap: 4px; }
+.look img { height: 96px; border: 1px solid #c4d0dc; background: #000; }
 .verdict { font-weight: 600; }
 """
 
@@ -63,6 +67,9 @@ _PAGE = """<!doctype html>
 {% if kind.count > kind.rows | length %}<p class="small">… and {{ kind.count - kind.rows | length }} more in
 audit.json.</p>{% endif %}
 {% endfor %}
+{% if some %}<h2>A look at {{ some | length }} of {{ sheet.files }} files</h2>
+<div class="look">{% for one in some %}<img alt="" title="{{ one.name }}"
+src="data:image/webp;base64,{{ one.picture }}">{% endfor %}</div>{% endif %}
 <footer>Not a medical device; for research.
 Pictures may show patients: keep this page where the images are kept.</footer>
 </main></body></html>
@@ -92,12 +99,26 @@ def contact_sheet(sheet: Sheet) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     counts = Counter(one.severity for one in sheet.problems)
     if counts[Severity.ERROR]:
-        verdict = ("error", f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings.")
+        verdict = (
+            "error",
+            f"{_counted(counts[Severity.ERROR], 'error')}, {_counted(counts[Severity.WARNING], 'warning')}.",
+        )
     else:
-        verdict = ("info", f"No error, {counts[Severity.WARNING]} warnings.")
+        verdict = ("info", f"No error, {_counted(counts[Severity.WARNING], 'warning')}.")
     return environment.from_string(_PAGE).render(
-        sheet=sheet, style=STYLE + _MORE_STYLE, kinds=_kinds(sheet), verdict=verdict, number=_number
+        sheet=sheet, style=STYLE + _MORE_STYLE, kinds=_kinds(sheet), verdict=verdict, number=_number, some=_some(sheet)
     )
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _some(sheet: Sheet) -> list[dict[str, str]]:
+    """Pictures of some of the files, evenly spaced: problems or not, one should have seen a few."""
+    names = list(sheet.thumbnails)
+    step = max(1, -(-len(names) // LOOKED_AT))
+    return [{"name": n, "picture": base64.b64encode(sheet.thumbnails[n]).decode()} for n in names[::step]]
 
 
 def _kinds(sheet: Sheet) -> list[dict[str, Any]]:

@@ -70,6 +70,8 @@ PROBLEMS: Mapping[str, ProblemKind] = MappingProxyType({
     "near-duplicate-subject": ProblemKind(_W, "nearly the same picture under two subjects",
                                           "find out whose image it is; keep both in one split"),
     "class-empty": ProblemKind(_W, "a class without subjects", "add subjects, or name another task with --task"),
+    "class-missing": ProblemKind(_W, "a split without a class",
+                                 "add subjects, or divide again with other shares or --seed"),
     "class-single": ProblemKind(_W, "a class with one subject", "add subjects: one cannot be in training and test"),
     "size": ProblemKind(_I, "image size stands out", "look at it: a spot view, a cut-out or another scanner"),
     "spacing": ProblemKind(_W, "pixel spacing stands out", "check the header; patches would show other sizes"),

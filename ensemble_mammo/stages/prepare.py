@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +33,15 @@ from ensemble_mammo.records.division import Division, divided
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.lesion import LESIONS, LesionRow, write_lesions
-from ensemble_mammo.records.manifest import MANIFEST, Dataset, ImageRow, manifest_table, read_dataset, write_table
+from ensemble_mammo.records.manifest import (
+    DESCRIPTION,
+    MANIFEST,
+    Dataset,
+    ImageRow,
+    manifest_table,
+    read_dataset,
+    write_table,
+)
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.task import TASKS, task_named
 
@@ -82,7 +91,9 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
     """
     options = options or PrepareOptions()
     if kind not in KINDS:
-        raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}, join")
+        near = get_close_matches(kind, [*KINDS, "join"], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise DatasetError(f"archive kind {kind!r} is not one of {', '.join(KINDS)}, join{hint}")
     preparation = options.preparation or KINDS[kind].preparation
     options = replace(options, preparation=preparation)
     place = Workplace(out, preparation, options.limits, options.full_size)
@@ -167,6 +178,11 @@ def _write_sources(path: Path, kept: Sequence[ArchiveImage], left_out: Sequence[
 
 
 def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
+    ours = (out / DESCRIPTION).is_file() or (out / _JOURNAL).is_file()
+    if out.is_dir() and not ours and any(not one.name.startswith(".") for one in out.iterdir()):
+        raise OutputError(
+            f"{out}: holds files that are no dataset of prepare's; give a new or an empty folder with --out"
+        )
     if (out / MANIFEST).exists() and not options.restart:
         raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
     if out.resolve().is_relative_to(path.resolve()):
@@ -222,7 +238,8 @@ def _refuse_torn(images: Sequence[ArchiveImage]) -> None:
         splits = ", ".join(split or "none" for split in sorted(stated[torn[0]]))
         raise DatasetError(
             f"subject {torn[0]!r} stands in the splits {splits} of the archive ({len(torn)} such subjects): "
-            "one subject belongs to one split"
+            "one subject belongs to one split; --as-released takes them so (a leak, which audit names and train "
+            "refuses), --split deals all anew"
         )
 
 

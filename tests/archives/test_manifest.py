@@ -200,7 +200,10 @@ def test_a_turned_image_is_prepared_like_the_one_it_was_made_from(phantoms, tmp_
     usual, turned = (read_png16(dataset.root / files[name]).astype(int) for name in ("p2", "p3"))
     assert usual.shape == turned.shape and abs(usual - turned).max() <= 1  # 1 - (1 - x) in float32
     description = read_description(dataset.root)
-    assert description["archive"] == str(phantoms) and description["image_notes"]["turned: the archive says so"] == 1
+    assert (
+        description["archive"] == str(phantoms)
+        and description["image_notes"]["turned: so stated by the archive, or by the fixes of an audit"] == 1
+    )
     assert set(dataset.table["collection"]) == {"here"}
     assert read_mask(dataset.root / dataset.lesions()["mask"].iloc[0]).any()
 

@@ -342,7 +342,7 @@ def one_view_elsewhere(table):
 
 def test_a_clean_dataset_has_no_problem_but_its_rare_classes(dataset, tmp_path):
     found = audit(dataset.root, tmp_path / "audit")
-    assert {one.code for one in found.problems} <= {"class-single"} and not found.leaks
+    assert {one.code for one in found.problems} <= {"class-single", "class-missing"} and not found.leaks
     assert found.source == "dataset" and found.fingerprint == dataset.fingerprint()
 
 
@@ -413,8 +413,18 @@ def test_class_folders_that_are_empty_or_hold_one_subject_are_named(dataset, tmp
         (tree / view / "train" / "C").mkdir(parents=True, exist_ok=True)
         (tree / view / "train" / "D").mkdir(parents=True, exist_ok=True)
     found = audit(tree, tmp_path / "audit")
-    classes = {(p.code, p.where) for p in found.problems if p.code.startswith("class")}
+    classes = {(p.code, p.where) for p in found.problems if p.code in ("class-empty", "class-single")}
     assert found.source == "folders" and classes == {("class-empty", "density D"), ("class-single", "density C")}
+
+
+def test_a_class_that_one_split_lacks_is_named(dataset, tmp_path):
+    def without_d_in_test(table):
+        table.loc[(table["split"] == "test") & (table["density"] == "D"), "split"] = "val"
+        table.loc[(table["split"] == "test") & (table["density"] == "C"), "density"] = ""
+
+    found = audit(leaking(dataset, tmp_path / "in", without_d_in_test), None)
+    (one,) = (p for p in found.problems if p.code == "class-missing" and p.where == "density test")
+    assert one.severity == "warning" and one.found.startswith("no subject of class") and "D in test" in one.found
 
 
 def test_what_cannot_be_audited_is_refused(dataset, tmp_path):
@@ -451,7 +461,7 @@ def test_the_fixes_of_an_archive_go_back_into_prepare_and_its_labels_stay(exams,
     made = prepare("dicom", spoilt, tmp_path / "made", PrepareOptions(fixed, Preparation(height=64)))
     description = read_description(made.root)
     assert len(made.table) == 32 and (made.table["density"] != "").all()
-    assert description["image_notes"]["turned: the archive says so"] == 1
+    assert description["image_notes"]["turned: so stated by the archive, or by the fixes of an audit"] == 1
     assert "2 decisions of fixes.csv applied" in description["notes"]
     manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", dtype=str, keep_default_na=False)
     assert set(manifest["density"]) == set("ABCD") and (tmp_path / "out.key").read_text() == first

@@ -303,10 +303,16 @@ def test_an_existing_dataset_is_kept_unless_told_otherwise(few, tmp_path, in_pro
     assert len(list((tmp_path / "out" / "images").rglob("*.png"))) == 4
 
 
-def test_restart_leaves_a_folder_alone_that_is_no_dataset(few, tmp_path, in_process):
+def test_a_folder_with_other_files_is_refused_and_left_alone_with_restart_too(few, tmp_path, in_process):
     write_png16(tmp_path / "out" / "images" / "mine.png", np.zeros((4, 4), np.uint16))
-    prepare("dicom", few, tmp_path / "out", options(few, restart=True))
-    assert (tmp_path / "out" / "images" / "mine.png").exists()
+    (tmp_path / "out" / "manifest.csv").write_text("mine")
+    before = tree(tmp_path / "out")
+    with pytest.raises(OutputError, match="give a new or an empty folder"):
+        prepare("dicom", few, tmp_path / "out", options(few, restart=True))
+    (tmp_path / "out" / "manifest.csv").rename(tmp_path / "out" / "lesions.csv")
+    with pytest.raises(OutputError, match="give a new or an empty folder"):
+        prepare("dicom", few, tmp_path / "out", options(few))
+    assert set(tree(tmp_path / "out").values()) == set(before.values())
 
 
 def test_the_dataset_and_the_archive_never_lie_in_each_other(few, tmp_path):

@@ -20,7 +20,7 @@ _MEANS = {
 
 def advice(target: str, probe: str, told: bool, preparation: Preparation, strongest: str = "") -> str:
     """A sentence on what was told from what; where it should not be, what to do."""
-    text = f"{target} {'' if told else 'not '}{_MEANS[probe]}"
+    text = f"{target} {'' if told else 'hardly, or not, '}{_MEANS[probe]}"
     if probe == "facts" and strongest:
         text += f" (most of all: {strongest})"
     shown = probe in ("whole", "age", "blots")  # for comparison: nothing is to be done

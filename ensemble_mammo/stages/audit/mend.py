@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ensemble_mammo.records.problem import Problem
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.audit.gather import Entry
 
+_log = logging.getLogger(__name__)
 FIXES = "fixes.csv"
 _LEFT_OUT = "left_out.csv"
 
@@ -67,6 +69,8 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
             for file in (file for file in own[name] if file):
                 link_or_copy(dataset.root / file, out / file)
         write_text(out / LESIONS, own.to_csv(index=False, lineterminator="\n"))
+    if (dataset.table["split"] == "train").any() and not (kept["split"] == "train").any():
+        _log.warning("no image of training is left: the leaks join all of its subjects with others")
     dropped = table[table["file"].isin(sorted(gone))]
     write_text(out / _LEFT_OUT, dropped.to_csv(index=False, lineterminator="\n"))
     _write_fixes(out, fixes)

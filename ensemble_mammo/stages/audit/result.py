@@ -45,6 +45,8 @@ class Audit:
     "what the probes told, where they were asked for"
     fingerprint: str = ""
     "of the dataset"
+    fixes: int = 0
+    "decisions in fixes.csv, where a corrected manifest was written"
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     "one row a file: what was seen in it"
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Audit:
             "files": self.files,
             "failed": self.failed,
             "fingerprint": self.fingerprint,
+            "fixes": self.fixes,
             "counts": [
                 {"severity": s, "code": code, "title": PROBLEMS[code].title, "count": n, "first": first}
                 for s, code, n, first in self.counts()

@@ -24,7 +24,7 @@ from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
 from ensemble_mammo.records.leaks import Leak
-from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, read_dataset
+from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, read_dataset, read_description
 from ensemble_mammo.records.naming import StatedView
 from ensemble_mammo.records.problem import Problem, problem
 from ensemble_mammo.records.tables import read_text_table
@@ -90,6 +90,8 @@ def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> 
     if options.shortcuts and nature != "dataset":
         raise DatasetError(f"{path}: shortcuts are probed on a prepared dataset; prepare it first")
     if nature == "tables":
+        if options.fix:
+            raise DatasetError(f"{path}: tables alone are not mended; prepare cbis-ddsm moves these patients to test")
         found = _of_tables(path)
     elif nature == "dataset":
         found = _of_dataset(path, out, options)
@@ -145,7 +147,9 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
     dataset = read_dataset(path)
     looked, problems = _look(of_dataset(dataset), out, options)
     near = near_duplicates([seen for _, seen in looked])
-    problems += problems_of_set(looked, dataset.task_names(), near, dataset.preparation)
+    named = (str(read_description(path).get("task")), options.archive.task)
+    tasks = [name for name in dataset.task_names() if name in named]
+    problems += problems_of_set(looked, tasks, near, dataset.preparation)
     problems += problems_of_lesions(dataset)
     leaks, leak_problems = leaks_in(table_of(looked, near, dataset))
     problems += leak_problems
@@ -155,14 +159,14 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
 
         findings = probe_shortcuts(dataset, options.shortcuts)
         problems += _shortcut_problems(findings)
-    ordered = gravest_first(problems)
+    ordered, fixes = gravest_first(problems), 0
     if options.fix:
         if out is None:
             raise DatasetError(f"{path}: to mend it, give a folder for the corrected dataset with --out")
-        mend_dataset(dataset, ordered, leaks, out)
+        fixes = len(mend_dataset(dataset, ordered, leaks, out))
     return Audit(
         str(path), "dataset", len(dataset.table), ordered, tuple(leaks), tuple(findings), dataset.fingerprint(),
-        file_rows(looked, ordered), {entry.name: seen.thumbnail for entry, seen in looked},
+        fixes, file_rows(looked, ordered), {entry.name: seen.thumbnail for entry, seen in looked},
     )  # fmt: skip
 
 
@@ -184,13 +188,13 @@ def _of_files(path: Path, out: Path | None, gathered: Gathered, options: AuditOp
     if any(entry.split for entry, _ in looked):
         leaks, leak_problems = leaks_in(table_of(looked, near, None))
         problems += leak_problems
-    ordered = gravest_first(problems)
+    ordered, fixes = gravest_first(problems), 0
     if options.fix:
         if out is None:
             raise DatasetError(f"{path}: to mend it, give a folder for the corrected manifest with --out")
-        mend_files(path, looked, ordered, leaks, out, options.archive.keep_ids)
+        fixes = len(mend_files(path, looked, ordered, leaks, out, options.archive.keep_ids))
     return Audit(
-        str(path), gathered.source, len(gathered.entries), ordered, tuple(leaks),
+        str(path), gathered.source, len(gathered.entries), ordered, tuple(leaks), fixes=fixes,
         rows=file_rows(looked, ordered), thumbnails={entry.name: seen.thumbnail for entry, seen in looked},
     )  # fmt: skip
 

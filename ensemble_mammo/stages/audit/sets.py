@@ -10,6 +10,7 @@ from statistics import median
 from ensemble_mammo.imaging.inspect import Inspection
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.problem import Problem, problem
+from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import Projection, Side
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.audit.gather import Entry
@@ -181,6 +182,13 @@ def _classes(looked: Looked, task_names: Sequence[str]) -> Iterator[Problem]:
             if len(members) < 2:
                 code = "class-single" if members else "class-empty"
                 yield problem(code, f"{name} {label}", f"{len(members)} subjects of this class")
+        for split in (split for split in SPLITS if any(entry.split == split for entry, _ in looked)):
+            there = {entry.labels.get(name, "") for entry, _ in looked if entry.split == split}
+            missing = [label for label, members in subjects.items() if members and label not in there]
+            if missing and len(missing) < len(subjects):
+                yield problem(
+                    "class-missing", f"{name} {split}", f"no subject of class {', '.join(missing)} in {split}"
+                )
 
 
 def _few(names: Sequence[str]) -> str:
