@@ -69,7 +69,7 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
     notes = [f"{len(missing)} images of {table.name} have no file here"] if missing else []
     bare = [image.image_id for image in images.values() if options.task not in image.labels]
     if bare and options.task != "abnormality":
-        notes.append(f"{len(bare)} images have no {options.task} label: {', '.join(bare[:3])}{' …' if bare[3:] else ''}")
+        notes.append(f"{len(bare)} images have no {options.task} label, the first {bare[0]}")
     lesions, said = _with_lesions(root, images, rows, options.annotations)
     return Listing(tuple(lesions), tuple(left_out), notes=(*notes, *said))
 

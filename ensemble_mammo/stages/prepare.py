@@ -179,16 +179,16 @@ def _write_sources(path: Path, kept: Sequence[ArchiveImage], left_out: Sequence[
 
 def _refuse_target(path: Path, out: Path, options: PrepareOptions) -> None:
     ours = (out / DESCRIPTION).is_file() or (out / _JOURNAL).is_file()
-    if out.is_dir() and not ours and any(not one.name.startswith(".") for one in out.iterdir()):
-        raise OutputError(
-            f"{out}: holds files that are no dataset of prepare's; give a new or an empty folder with --out"
-        )
-    if (out / MANIFEST).exists() and not options.restart:
+    if (out / MANIFEST).exists() and ours and not options.restart:
         raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
     if out.resolve().is_relative_to(path.resolve()):
         raise OutputError(f"{out}: lies inside the archive {path}; an archive is never changed, give another --out")
     if path.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{out}: the archive {path} lies inside it; give another --out")
+    if out.is_dir() and not ours and any(not one.name.startswith(".") for one in out.iterdir()):
+        raise OutputError(
+            f"{out}: holds files that are no dataset of prepare's; give a new or an empty folder with --out"
+        )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file, expected a folder; give another --out")
     key = options.archive.key

@@ -66,7 +66,10 @@ def test_an_image_without_a_row_and_one_that_is_there_twice_are_left_out(release
 
 def test_rows_without_a_file_are_counted(release):
     (release / "index.csv").write_text(INDEX + "d.png,9,b6a4,200902,L,CC,CC,2,2,,\n")
-    assert found(release)[0].notes == ("1 images of index.csv have no file here",)
+    assert found(release)[0].notes == (
+        "1 images of index.csv have no file here",
+        "1 images have no density label, the first 20587148",
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,8 @@ def test_a_finding_marked_without_outline_is_a_lesion_without_place_and_said(rel
 def test_without_xml_or_json_there_are_no_lesions_and_marks_still_make_an_image_abnormal(release):
     (release / "INbreast.csv").write_text(ORIGINAL)
     listing, _ = found(release)
-    assert all(image.lesions == () for image in listing.images) and listing.notes == ()
+    assert all(image.lesions == () for image in listing.images)
+    assert listing.notes == ("1 images have no density label, the first 20587148",)
     assert [image.labels["abnormality"] for image in listing.images] == ["abnormal"] * 3
 
 
@@ -161,6 +165,7 @@ def test_the_shared_part_of_inbreast_is_listed(real_data):
     assert sum("density" not in image[4] for image in images) == 1
     assert listing.left_out == ()
     assert listing.notes == (
+        "1 images have no density label, the first 53582540",
         "202 images have a finding that the table marks and no outline shows: a lesion without place",
     )
     outlined = [image for image in listing.images if any(lesion.outlines for lesion in image.lesions)]
