@@ -43,6 +43,17 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that r
 Views = Annotated[
     Path | None, typer.Option("--views", help="CSV (file, view) that says what headers and names do not.")
 ]
+LabelColumn = Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")]
+SubjectColumn = Annotated[str, typer.Option(help="Its column of patients.")]
+FileColumn = Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")]
+ExamColumn = Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")]
+MaxPixels = Annotated[int, typer.Option(help="Pixels that one file may have.")]
+MaxBytes = Annotated[int, typer.Option(help="Bytes that one file may have.")]
+Seconds = Annotated[float, typer.Option(help="Seconds that one file may take.")]
+Annotations = Annotated[Path | None, typer.Option(help="The lesions' file: of coco, inbreast, vindr.")]
+IdPattern = Annotated[
+    str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output instead of a table.")]
 Rule = Annotated[str, typer.Option("--fusion", help="mean, geometric, median or vote.")]
 Weights = Annotated[
@@ -113,14 +124,12 @@ def prepare(
     out: Out = Path("dataset"),
     task: TaskName = "density",
     labels: Annotated[Path | None, typer.Option("--labels", help="CSV with the labels.")] = None,
-    label_column: Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")] = "",
-    subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
-    file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
-    exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
-    annotations: Annotated[Path | None, typer.Option(help="The lesions' file: of coco, inbreast, vindr.")] = None,
-    id_pattern: Annotated[
-        str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
-    ] = "",
+    label_column: LabelColumn = "",
+    subject_column: SubjectColumn = "patient_id",
+    file_column: FileColumn = "",
+    exam_column: ExamColumn = "",
+    annotations: Annotations = None,
+    id_pattern: IdPattern = "",
     fixes: Annotated[Path | None, typer.Option(help="fixes.csv of an audit of this archive, to be applied.")] = None,
     as_released: Annotated[
         bool, typer.Option("--as-released", help="Patients in training and test of the release stay in both.")
@@ -153,9 +162,9 @@ def prepare(
     folds: Annotated[int, typer.Option(help="Cross-validation folds in the manifest; 0: none.")] = 0,
     seed: Seed = 0,
     workers: Workers = 0,
-    max_pixels: Annotated[int, typer.Option(help="Pixels that one file may have.")] = 200_000_000,
-    max_bytes: Annotated[int, typer.Option(help="Bytes that one file may have.")] = 1_000_000_000,
-    seconds: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 60.0,
+    max_pixels: MaxPixels = 200_000_000,
+    max_bytes: MaxBytes = 1_000_000_000,
+    seconds: Seconds = 60.0,
     strict: Annotated[bool, typer.Option("--strict", help="A file that cannot be read ends the work.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing dataset anew.")] = False,
     json_: Json = False,
@@ -234,12 +243,12 @@ def audit(
     kind: Annotated[str, typer.Option("--kind", help="Kind of archive, as for prepare; empty: found out.")] = "",
     task: TaskName = "density",
     labels: Annotated[Path | None, typer.Option("--labels", help="Tables of the archive, as for prepare.")] = None,
-    label_column: Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")] = "",
-    subject_column: Annotated[str, typer.Option(help="Its column of patients.")] = "patient_id",
-    file_column: Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")] = "",
-    exam_column: Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")] = "",
-    annotations: Annotated[Path | None, typer.Option(help="coco: the annotation file.")] = None,
-    id_pattern: Annotated[str, typer.Option(help="Regular expression on file names, as for prepare.")] = "",
+    label_column: LabelColumn = "",
+    subject_column: SubjectColumn = "patient_id",
+    file_column: FileColumn = "",
+    exam_column: ExamColumn = "",
+    annotations: Annotations = None,
+    id_pattern: IdPattern = "",
     views: Views = None,
     keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep PatientIDs in what --fix writes.")] = False,
     shortcuts: Annotated[
@@ -247,9 +256,9 @@ def audit(
     ] = False,
     probe_height: Annotated[int, typer.Option(help="Rows of the probes' input; 768 sees more, slower.")] = 384,
     fix: Annotated[bool, typer.Option("--fix", help="Write a corrected manifest to --out, decisions logged.")] = False,
-    max_pixels: Annotated[int, typer.Option(help="Pixels that one file may have.")] = 200_000_000,
-    max_bytes: Annotated[int, typer.Option(help="Bytes that one file may have.")] = 1_000_000_000,
-    seconds: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 60.0,
+    max_pixels: MaxPixels = 200_000_000,
+    max_bytes: MaxBytes = 1_000_000_000,
+    seconds: Seconds = 60.0,
     device: Device = "auto",
     seed: Seed = 0,
     workers: Workers = 0,
