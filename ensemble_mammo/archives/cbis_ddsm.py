@@ -12,6 +12,7 @@ import pandas as pd
 
 from ensemble_mammo.archives.cbis_tables import CASE_FOLDER, MAMMOGRAM, overlapping_patients, read_cases
 from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.archives.tables import refuse_task
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.read import is_image_file, read_facts
@@ -42,10 +43,7 @@ def list_cbis_ddsm(root: Path, options: ArchiveOptions) -> Listing:
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    if options.task not in _TASKS:
-        raise DatasetError(
-            f"{root}: CBIS-DDSM has labels of {', '.join(_TASKS)}, none of {options.task}; give another --task"
-        )
+    refuse_task(root, "CBIS-DDSM", _TASKS, options.task)
     cases = read_cases(options.labels or root)
     rows = _rows_by_mammogram(cases)
     found = _find_files(root, rows, options.workers)

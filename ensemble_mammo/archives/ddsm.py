@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ensemble_mammo.archives.ddsm_files import Case, Film, read_case, read_overlay
 from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.archives.tables import refuse_task
 from ensemble_mammo.errors import DatasetError, ImageReadError
 from ensemble_mammo.imaging.read import is_image_file, read_facts
 from ensemble_mammo.records.archive import ArchiveImage, Listing
@@ -78,8 +79,7 @@ def list_ddsm(root: Path, options: ArchiveOptions) -> Listing:
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    if options.task not in DDSM_TASKS:
-        raise DatasetError(f"{root}: DDSM has labels of {', '.join(DDSM_TASKS)}, none of {options.task}")
+    refuse_task(root, "DDSM", DDSM_TASKS, options.task)
     if options.labels or options.views:
         raise DatasetError(f"{root}: labels and views of this kind come from its own files; leave both tables out")
     tree = _walk(root)

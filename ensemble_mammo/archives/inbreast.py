@@ -10,7 +10,7 @@ import pandas as pd
 
 from ensemble_mammo.archives.inbreast_lesions import ORIGINALS, read_lesions_of, with_frame
 from ensemble_mammo.archives.options import ArchiveOptions
-from ensemble_mammo.archives.tables import read_table, refuse
+from ensemble_mammo.archives.tables import read_table, refuse, refuse_task
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
@@ -42,8 +42,7 @@ def list_inbreast(root: Path, options: ArchiveOptions) -> Listing:
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    if options.task not in _TASKS:
-        raise DatasetError(f"{root}: INbreast has labels of {', '.join(_TASKS)}, none of {options.task}; give --task")
+    refuse_task(root, "INbreast", _TASKS, options.task)
     table = options.labels or next((root / name for name in _TABLES if (root / name).is_file()), None)
     if table is None:
         raise DatasetError(f"{root}: neither {' nor '.join(_TABLES[:2])} there; give the table with --labels")

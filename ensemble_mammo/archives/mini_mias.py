@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_mammo.archives.columns import image_files
 from ensemble_mammo.archives.options import ArchiveOptions
-from ensemble_mammo.archives.tables import refuse
+from ensemble_mammo.archives.tables import refuse, refuse_task
 from ensemble_mammo.errors import DatasetError, ImageReadError
-from ensemble_mammo.imaging.read import is_image_file, read_facts
+from ensemble_mammo.imaging.read import read_facts
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.lesion import ArchiveLesion, Outline, labels_of_lesions
 from ensemble_mammo.records.subject import View
@@ -69,8 +70,7 @@ def list_mini_mias(root: Path, options: ArchiveOptions) -> Listing:
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    if options.task not in MIAS_TASKS:
-        raise DatasetError(f"{root}: mini-MIAS has labels of {', '.join(MIAS_TASKS)}, none of {options.task}")
+    refuse_task(root, "mini-MIAS", MIAS_TASKS, options.task)
     if options.views:
         raise DatasetError(f"{root}: views of this kind come from the numbers of its files; leave --views out")
     info = options.labels or next((path for path in sorted(root.iterdir()) if path.name.lower() == "info.txt"), None)
@@ -80,7 +80,7 @@ def list_mini_mias(root: Path, options: ArchiveOptions) -> Listing:
     images: dict[int, ArchiveImage] = {}
     left_out: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str]] = []
-    for path in sorted(path for path in root.rglob("*") if is_image_file(path)):
+    for path in image_files(root):
         source = path.relative_to(root).as_posix()
         named = _NAME.fullmatch(path.stem)
         number = int(named[1]) if named else 0

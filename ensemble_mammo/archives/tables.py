@@ -36,6 +36,12 @@ def read_table(path: Path, columns: Sequence[str], separator: str = ",", advice:
     return table
 
 
+def refuse_task(root: Path, release: str, tasks: Sequence[str], wanted: str) -> None:
+    """Raise a DatasetError if a release has no labels of the task that is wanted."""
+    if wanted not in tasks:
+        raise DatasetError(f"{root}: {release} has labels of {', '.join(tasks)}, none of {wanted}; give another --task")
+
+
 def refuse(path: Path, problems: Sequence[str]) -> None:
     """Raise one DatasetError that holds all problems of a file, if there are any."""
     if problems:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ensemble_mammo.archives.columns import Columns, counted, found_table, image_files
 from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.archives.tables import refuse_task
 from ensemble_mammo.archives.vindr_findings import Findings, read_vindr_findings
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.archive import ArchiveImage, Listing
@@ -38,8 +39,7 @@ def list_vindr(root: Path, options: ArchiveOptions) -> Listing:
     files = image_files(root)
     if options.views:
         raise DatasetError(f"{root}: views of this kind come from its table; leave --views out")
-    if options.task not in VINDR_TASKS:
-        raise DatasetError(f"{root}: VinDr-Mammo has labels of {', '.join(VINDR_TASKS)}, none of {options.task}")
+    refuse_task(root, "VinDr-Mammo", VINDR_TASKS, options.task)
     path = options.labels or found_table(root, [BREASTS])
     if path is None:
         raise DatasetError(f"{root}: no {BREASTS} there, one folder up or down; name it with --labels")

@@ -102,8 +102,8 @@ def _decode(found: Dataset, name: str, preparation: Preparation) -> tuple[NDArra
             if stream is not None and (lower := jpeg2000_lower(stream, found, wanted)):
                 return lower
             array = None if stream is None else jpeg2000_lossless(stream, found)
-            if array is None and _is_extended(found, syntax):
-                array = _decode_extended(found)
+            if array is None and stream is not None and _is_extended(found, syntax):
+                array = _decode_extended(found, stream)
             if array is None:
                 array = pixel_array(found, raw=True, index=0, correct_unused_bits=False)
     except Exception as error:
@@ -138,11 +138,10 @@ def _is_extended(found: Dataset, syntax: UID) -> bool:
     return syntax == JPEGExtended12Bit and found.BitsAllocated == 16
 
 
-def _decode_extended(found: Dataset) -> NDArray[Any]:
+def _decode_extended(found: Dataset, stream: bytes) -> NDArray[Any]:
     """JPEG extended of 12 bits, which pydicom's gdcm plug-in turns down, by gdcm itself."""
     import gdcm  # type: ignore[import-untyped]
 
-    stream = get_frame(found.PixelData, 0, number_of_frames=1)
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(stream)
     fragments = gdcm.SequenceOfFragments.New()

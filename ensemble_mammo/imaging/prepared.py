@@ -178,13 +178,9 @@ def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
         if mask is None:
             notes.append("no breast found: the whole image is kept")
         else:
-            mask = np.pad(
-                mask,
-                (
-                    (box.top, pixels.shape[0] - box.top - box.height),
-                    (box.left, pixels.shape[1] - box.left - box.width),
-                ),
-            )
+            if preparation.trim:
+                below, behind = pixels.shape[0] - box.top - box.height, pixels.shape[1] - box.left - box.width
+                mask = np.pad(mask, ((box.top, below), (box.left, behind)))
             box = breast_box(mask) if preparation.crop else box
     if preparation.intensity != "kept" and mask is not None:
         pixels = levelled(pixels, mask, preparation.intensity)

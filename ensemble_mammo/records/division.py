@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ensemble_mammo.records.manifest import ImageRow
 from ensemble_mammo.records.splits import SPLITS, deal
-from ensemble_mammo.records.task import Task
+from ensemble_mammo.records.task import Task, highest_labels
 
 Shares = tuple[float, float, float]
 DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
@@ -36,15 +36,6 @@ class Division:
             raise ValueError(f"folds is {self.folds}, expected 0 or at least 2")
 
 
-def highest_labels(pairs: Sequence[tuple[str, str]], task: Task) -> dict[str, str]:
-    """subject -> the highest class among her labels, empty where she has none."""
-    place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
-    highest: dict[str, str] = {}
-    for subject, label in pairs:
-        highest[subject] = max(highest.get(subject, ""), label, key=place.__getitem__)
-    return highest
-
-
 def divided(
     rows: Sequence[ImageRow], labels: Sequence[str], task: Task, division: Division, validation_share: float = 0.0
 ) -> list[ImageRow]:
@@ -57,7 +48,7 @@ def divided(
         division: how.
         validation_share: share of stated training subjects that goes to validation where no row states one.
     """
-    subjects = highest_labels([(row.subject_id, label) for row, label in zip(rows, labels, strict=True)], task)
+    subjects = highest_labels(((row.subject_id, label) for row, label in zip(rows, labels, strict=True)), task)
     stated: Mapping[str, str] = {} if division.shares else {row.subject_id: row.split for row in rows if row.split}
     free = {subject: label for subject, label in subjects.items() if subject not in stated}
     splits = {s: SPLITS[part] for s, part in deal(free, division.shares or DEFAULT_SHARES, division.seed).items()}

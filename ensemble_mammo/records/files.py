@@ -25,31 +25,37 @@ def written_beside(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     os.close(handle)
-    beside = Path(name)
+    place = Path(name)
     try:
-        yield beside
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
+        yield place
+        place.chmod(0o666 & ~_umask())
+        place.replace(path)
     except OSError as error:
         if isinstance(error, EnsembleMammoError):
             raise
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8), whole or not at all."""
-    with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with written_beside(path) as place:
+        place.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a binary file, whole or not at all, and flush it to the disk."""
-    with written_beside(path) as beside, beside.open("wb") as handle:
+    with written_beside(path) as place, place.open("wb") as handle:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def beside(folder: Path, ending: str) -> Path:
+    """What lies beside a folder under its name and an ending: `<dataset>.key`."""
+    folder = folder.resolve()
+    return folder.with_name(folder.name + ending)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -95,13 +95,12 @@ def _of_one(table: pd.DataFrame, leak: Leak, subjects: set[str]) -> bool:
     return len(own) == 1 and own <= subjects
 
 
-def refuse_leaks(table: pd.DataFrame, where: Path) -> None:
+def refuse_leaks(leaks: Sequence[Leak], where: Path) -> None:
     """Refuse a dataset in which something stands in more than one split.
 
     Raises:
         DatasetError: the first leaks, and what to do.
     """
-    leaks = leaks_of(table)
     if leaks:
         more = f" (and {len(leaks) - 5} more)" if len(leaks) > 5 else ""
         raise DatasetError(

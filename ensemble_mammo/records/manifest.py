@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.tables import read_text_table
-from ensemble_mammo.records.task import TASKS, Task
+from ensemble_mammo.records.task import TASKS, Task, highest_labels
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"
@@ -141,10 +142,7 @@ class Dataset:
         """subject_id -> label, the highest class where exams differ, empty where there is none."""
         if task.name not in self.table.columns:
             return dict.fromkeys(self.table["subject_id"], "")
-        place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
-        ranked = self.table[["subject_id", task.name]].assign(place=self.table[task.name].map(place))
-        best = ranked.sort_values("place", kind="stable").drop_duplicates("subject_id", keep="last")
-        return dict(zip(best["subject_id"], best[task.name], strict=True))
+        return highest_labels(zip(self.table["subject_id"], self.table[task.name], strict=True), task)
 
     def lesions(self) -> pd.DataFrame:
         """The lesions of lesions.csv, text columns; empty where there is none.
@@ -219,6 +217,24 @@ def manifest_table(rows: Sequence[ImageRow], labels: Mapping[str, Sequence[str]]
         table[name] = list(values)
     check_table(table, where)
     return table
+
+
+def counts_of(table: pd.DataFrame, masks: Collection[str]) -> dict[str, Any]:
+    """How much a dataset holds, as dataset.json says it.
+
+    Args:
+        table: its manifest.
+        masks: the mask of each lesion, empty where it has none.
+    """
+    return {
+        "images": len(table),
+        "subjects": table["subject_id"].nunique(),
+        "exams": len(table[["subject_id", "exam_id"]].drop_duplicates()),
+        "views": dict(sorted(Counter(table["view"]).items())),
+        "splits": dict(sorted(Counter(table["split"]).items())),
+        "lesions": len(masks),
+        "lesions_without_mask": sum(not mask for mask in masks),
+    }
 
 
 def write_dataset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -91,6 +91,20 @@ TASKS: Mapping[str, Task] = MappingProxyType(
     }
 )
 """Every task by name."""
+
+
+def highest_labels(pairs: Iterable[tuple[str, str]], task: Task) -> dict[str, str]:
+    """subject -> the highest class among her labels, empty where she has none.
+
+    Args:
+        pairs: (subject, label), labels as the task's classes have them or empty.
+        task: its classes stand from lowest to highest.
+    """
+    place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
+    highest: dict[str, str] = {}
+    for subject, label in pairs:
+        highest[subject] = max(highest.get(subject, ""), label, key=place.__getitem__)
+    return highest
 
 
 def task_named(name: str) -> Task:

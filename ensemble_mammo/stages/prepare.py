@@ -31,13 +31,14 @@ from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.division import Division, divided
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.files import beside, write_text
 from ensemble_mammo.records.lesion import LESIONS, LesionRow, write_lesions
 from ensemble_mammo.records.manifest import (
     DESCRIPTION,
     MANIFEST,
     Dataset,
     ImageRow,
+    counts_of,
     manifest_table,
     read_dataset,
     write_table,
@@ -127,7 +128,7 @@ def prepare(kind: str, path: Path, out: Path, options: PrepareOptions | None = N
 
 def _listed(kind: str, path: Path, out: Path, options: PrepareOptions) -> Listing:
     """What the archive lists, with the fixes of an audit, and nothing in it that forbids to go on."""
-    key = options.archive.key or _beside(out, ".key")
+    key = options.archive.key or beside(out, ".key")
     listing = KINDS[kind].listing(path, replace(options.archive, key=key))
     if options.archive.fixes:
         listing = with_fixes(listing, options.archive.fixes)
@@ -152,18 +153,18 @@ def _write(
     lesions = [LesionRow(**row) for image in kept for row in made_of[image.image_id]["lesions"]]
     notes = Counter(note for image in kept for note in made_of[image.image_id]["notes"])
     _say(listing.left_out, notes, lesions)
-    description = _description(options, rows, lesions) | {
+    table = manifest_table(rows, labels, str(out / MANIFEST))
+    description = _description(options, table, lesions) | {
         **{name: text for name, text in origin.items() if text},
         "notes": list(listing.notes),
         "image_notes": dict(notes.most_common()),
     }
     if listing.hidden:
-        _write_sources(_beside(out, _SOURCES), kept, listing.left_out)
+        _write_sources(beside(out, _SOURCES), kept, listing.left_out)
         reasons = Counter(reason for _, reason in listing.left_out).most_common()
         description["left_out"] = [{"reason": reason, "count": count} for reason, count in reasons]
     else:
         description["left_out"] = [{"source": source, "reason": reason} for source, reason in listing.left_out]
-    table = manifest_table(rows, labels, str(out / MANIFEST))
     write_folders(Dataset(out, table, options.preparation))
     if lesions:
         write_lesions(out, lesions)
@@ -208,11 +209,6 @@ def _refuse_images(out: Path, images: Sequence[ArchiveImage], options: PrepareOp
         )
 
 
-def _beside(folder: Path, ending: str) -> Path:
-    folder = folder.resolve()
-    return folder.with_name(folder.name + ending)
-
-
 def _clear(out: Path, restart: bool) -> None:
     """Take away what an earlier call made, if it is to be made anew, and files that it left half-written."""
     if (out / _JOURNAL).exists():
@@ -223,7 +219,7 @@ def _clear(out: Path, restart: bool) -> None:
     if restart and ((out / MANIFEST).exists() or (out / _JOURNAL).exists()):
         (out / MANIFEST).unlink(missing_ok=True)
         (out / _JOURNAL).unlink(missing_ok=True)
-        _beside(out, _SOURCES).unlink(missing_ok=True)
+        beside(out, _SOURCES).unlink(missing_ok=True)
         (out / LESIONS).unlink(missing_ok=True)
         for name in ("images", "folders", "masks", "full", "full-masks"):
             shutil.rmtree(out / name, ignore_errors=True)
@@ -297,7 +293,7 @@ def _tasks(images: Sequence[ArchiveImage], options: PrepareOptions) -> list[str]
     return [name for name in TASKS if name in found]
 
 
-def _description(options: PrepareOptions, rows: Sequence[ImageRow], lesions: Sequence[LesionRow]) -> dict[str, Any]:
+def _description(options: PrepareOptions, table: pd.DataFrame, lesions: Sequence[LesionRow]) -> dict[str, Any]:
     division = options.division
     return {
         "format": 1,
@@ -306,15 +302,7 @@ def _description(options: PrepareOptions, rows: Sequence[ImageRow], lesions: Seq
         "split": list(division.shares) if division.shares else "as the archive states, else 80:10:10",
         "folds": division.folds,
         "seed": division.seed,
-        "counts": {
-            "images": len(rows),
-            "subjects": len({row.subject_id for row in rows}),
-            "exams": len({(row.subject_id, row.exam_id) for row in rows}),
-            "views": dict(sorted(Counter(row.view for row in rows).items())),
-            "splits": dict(sorted(Counter(row.split for row in rows).items())),
-            "lesions": len(lesions),
-            "lesions_without_mask": sum(not row.mask for row in lesions),
-        },
+        "counts": counts_of(table, [row.mask for row in lesions]),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
     }
 

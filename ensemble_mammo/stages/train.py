@@ -127,12 +127,12 @@ def _leaks(dataset: Dataset, options: TrainOptions) -> list[str]:
             for s in table["subject_id"]
         ]
         table = table.assign(split=split, fold="")
+    leaks = leaks_of(table)
     if not options.allow_leakage:
-        refuse_leaks(table, dataset.root)
-    leaks = [str(leak) for leak in leaks_of(table)]
+        refuse_leaks(leaks, dataset.root)
     for leak in leaks[:3]:
         log.warning("LEAK: %s", leak)
-    return leaks
+    return [str(leak) for leak in leaks]
 
 
 def _run(

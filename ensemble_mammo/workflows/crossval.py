@@ -16,7 +16,7 @@ from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.leaks import refuse_leaks
+from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.recipe import Recipe
@@ -75,7 +75,8 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     fold_of = _folds(dataset, options, task.name)
     if not options.train.allow_leakage:  # before anything is trained
         rows = dataset.table[dataset.table["subject_id"].isin(list(fold_of))]
-        refuse_leaks(rows.assign(split="", fold=[str(fold_of[s]) for s in rows["subject_id"]]), dataset.root)
+        folds = [str(fold_of[s]) for s in rows["subject_id"]]
+        refuse_leaks(leaks_of(rows.assign(split="", fold=folds)), dataset.root)
     mark = {"folds": options.folds, "recipe": options.recipe, "data_fingerprint": dataset.fingerprint()}
     write_text(out / CROSSVAL, json.dumps(mark, indent=2) + "\n")
     tables: dict[View, list[Predictions]] = {view: [] for view in options.views}

@@ -26,11 +26,12 @@ from ensemble_mammo.records.manifest import (
     MANIFEST,
     Dataset,
     check_table,
+    counts_of,
     read_dataset,
     write_table,
 )
 from ensemble_mammo.records.splits import SPLITS, deal
-from ensemble_mammo.records.task import TASKS, task_named
+from ensemble_mammo.records.task import TASKS, highest_labels, task_named
 from ensemble_mammo.workflows.join_map import Part, Renaming, read_map, read_plan, refuse_preparations, renamed
 
 _log = logging.getLogger(__name__)
@@ -176,9 +177,9 @@ def _divided(plan: Path, table: pd.DataFrame, options: JoinOptions) -> pd.DataFr
         have = ", ".join(name for name in TASKS if name in table.columns) or "no task"
         raise DatasetError(f"{plan}: none of its datasets has labels of {task.name} (found {have}); give --task")
     place = {"": -1} | {name: i for i, name in enumerate(task.classes)}
-    highest = table[task.name].map(place).groupby(table["subject_id"]).max()
     collections = table.groupby("subject_id")["collection"].first()
-    strata = {str(subject): f"{highest[subject]:03d} {collections[subject]}" for subject in highest.index}
+    highest = highest_labels(zip(table["subject_id"], table[task.name], strict=True), task)
+    strata = {subject: f"{place[label]:03d} {collections[subject]}" for subject, label in highest.items()}
     table = table.copy()
     if division.shares is not None:
         parts = deal(strata, division.shares, division.seed)
@@ -238,16 +239,8 @@ def _description(
         "split": list(division.shares) if division.shares else "as in the parts",
         "folds": division.folds or "as in the parts",
         "seed": division.seed,
-        "counts": {
-            "images": len(table),
-            "subjects": table["subject_id"].nunique(),
-            "exams": len(table[["subject_id", "exam_id"]].drop_duplicates()),
-            "views": dict(sorted(Counter(table["view"]).items())),
-            "splits": dict(sorted(Counter(table["split"]).items())),
-            "collections": dict(sorted(Counter(table["collection"]).items())),
-            "lesions": len(lesions),
-            "lesions_without_mask": int((lesions["mask"] == "").sum()),
-        },
+        "counts": counts_of(table, lesions["mask"].tolist())
+        | {"collections": dict(sorted(Counter(table["collection"]).items()))},
         "left_out": [],
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
     }

@@ -57,5 +57,5 @@ def test_further_groups_are_looked_at():
 def test_leaks_are_refused_with_what_to_do():
     rows = table(subject_id=[f"s{i // 2}" for i in range(14)], split=["train", "test"] * 7)
     with pytest.raises(DatasetError, match=r"subject s0 stands in train and test;.*\(and 2 more\).*--allow-leakage"):
-        refuse_leaks(rows, Path("ds"))
-    refuse_leaks(table(subject_id=["a"], split=["train"]), Path("ds"))
+        refuse_leaks(leaks_of(rows), Path("ds"))
+    refuse_leaks(leaks_of(table(subject_id=["a"], split=["train"])), Path("ds"))

@@ -12,7 +12,7 @@ import pandas as pd
 from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.archives.pseudonyms import Pseudonyms
 from ensemble_mammo.imaging.inspect import Inspection
-from ensemble_mammo.records.files import link_or_copy, write_text
+from ensemble_mammo.records.files import beside, link_or_copy, write_text
 from ensemble_mammo.records.groups import Groups
 from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.lesion import LESIONS
@@ -149,7 +149,7 @@ def mend_files(
     """
     fixes = _left_out(problems)
     reasons = {fix.file: fix.reason for fix in fixes}
-    hidden = Pseudonyms(out.resolve().with_name(out.resolve().name + ".key"), keep_ids)
+    hidden = Pseudonyms(beside(out, ".key"), keep_ids)
     tasks = [name for name in TASKS if any(name in entry.labels for entry, _ in looked)] or ["density"]
     rows = []
     for number, (entry, seen) in enumerate(looked, start=1):

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 import ensemble_mammo
 from ensemble_mammo.archives.cbis_tables import looks_like_cbis_tables, overlapping_patients, read_cases
 from ensemble_mammo.archives.manifest import MANIFEST_COLUMNS
@@ -23,6 +21,7 @@ from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_from_json, inspection_to_json
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
+from ensemble_mammo.records.files import beside
 from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, read_dataset, read_description
 from ensemble_mammo.records.naming import StatedView
@@ -93,12 +92,14 @@ def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> 
         if options.fix:
             raise DatasetError(f"{path}: tables alone are not mended; prepare cbis-ddsm moves these patients to test")
         found = _of_tables(path)
+    elif nature == "division":
+        found = _of_division(path)
     elif nature == "dataset":
         found = _of_dataset(path, out, options)
     elif nature == "files":
         found = _of_files(path, out, of_files(path, options.archive.views), options)
     else:
-        key = out.resolve().with_name(out.resolve().name + ".key") if out is not None and options.fix else None
+        key = beside(out, ".key") if out is not None and options.fix else None
         archive = replace(options.archive, key=options.archive.key or key)
         found = _of_files(path, out, of_archive(nature, path, archive), options)
     if out is not None:
@@ -114,13 +115,14 @@ def _refuse_target(path: Path, out: Path, options: AuditOptions) -> None:
 
 
 def _nature(path: Path, kind: str) -> str:
-    """'tables', 'dataset', 'files', or the kind of archive."""
+    """'tables', 'dataset', 'division' (a table of patches or the like), 'files', or the kind of archive."""
     if kind:
         return kind
     if (path / MANIFEST).is_file():
         columns = set(read_text_table(path / MANIFEST).columns)
-        own = columns >= set(MANIFEST_COLUMNS) and not (path / DESCRIPTION).is_file()
-        return "manifest" if own else "dataset"
+        if columns >= set(MANIFEST_COLUMNS) and not (path / DESCRIPTION).is_file():
+            return "manifest"
+        return "dataset" if columns >= set(REQUIRED) else "division"
     if looks_like_cbis_tables(path):
         return "cbis-ddsm" if any(is_image_file(file) for file in path.rglob("*")) else "tables"
     return "files"
@@ -141,9 +143,6 @@ def _of_tables(path: Path) -> Audit:
 
 
 def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
-    raw = read_text_table(path / MANIFEST)
-    if not set(REQUIRED) <= set(raw.columns):
-        return _of_manifest(path, raw)
     dataset = read_dataset(path)
     looked, problems = _look(of_dataset(dataset), out, options)
     near = near_duplicates([seen for _, seen in looked])
@@ -170,8 +169,9 @@ def _of_dataset(path: Path, out: Path | None, options: AuditOptions) -> Audit:
     )  # fmt: skip
 
 
-def _of_manifest(path: Path, table: pd.DataFrame) -> Audit:
+def _of_division(path: Path) -> Audit:
     """A table of patches or the like: its division alone is looked at."""
+    table = read_text_table(path / MANIFEST)
     if "split" not in table.columns:
         raise DatasetError(f"{path / MANIFEST}: neither the columns of a dataset ({', '.join(REQUIRED)}) nor a split")
     leaks, problems = leaks_in(table)
@@ -260,5 +260,5 @@ def _shortcut_problems(findings: Sequence[ProbeFinding]) -> list[Problem]:
     for one in findings:
         if one.severity == "warning":
             text = f"{one.target} is told from {one.probe} with AUC {one.value:.2f} ({one.low:.2f} to {one.high:.2f}); "
-            problems.append(replace(problem("shortcut", f"{one.target} from {one.probe}", text + one.advice)))
+            problems.append(problem("shortcut", f"{one.target} from {one.probe}", text + one.advice))
     return problems
