@@ -464,6 +464,7 @@ def test_the_fixes_of_an_archive_go_back_into_prepare_and_its_labels_stay(exams,
     assert description["image_notes"]["turned: so stated by the archive, or by the fixes of an audit"] == 1
     assert "2 decisions of fixes.csv applied" in description["notes"]
     manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", dtype=str, keep_default_na=False)
+    assert set(manifest["hide"]) == {"yes"}, "its ids are pseudonyms, so its paths stay out of datasets"
     assert set(manifest["density"]) == set("ABCD") and (tmp_path / "out.key").read_text() == first
     again = audit(tmp_path / "out", None, AuditOptions(kind="manifest"))
     assert again.source == "manifest" and not again.failed

@@ -48,6 +48,8 @@ class Entry:
     "columns of the manifest that the archive's tables fill"
     turned: bool = False
     "whether the archive knows that light and dark are exchanged"
+    hidden: bool = False
+    "whether the archive's PatientIDs became pseudonyms, so that paths are to be hidden too"
     by_folder: bool = False
     "whether nothing but a folder says who the subject is"
 
@@ -101,7 +103,19 @@ def of_archive(kind: str, root: Path, options: ArchiveOptions) -> Gathered:
         loose = of_files(root, None) if root.is_dir() else Gathered((), kind)
         return replace(loose, problems=(problem("archive", str(root), str(error)), *loose.problems))
     entries = [
-        Entry(i.path, i.source, i.image_id, i.subject_id, i.exam_id, i.view, i.split, i.labels, i.facts, i.turned)
+        Entry(
+            i.path,
+            i.source,
+            i.image_id,
+            i.subject_id,
+            i.exam_id,
+            i.view,
+            i.split,
+            i.labels,
+            i.facts,
+            i.turned,
+            listing.hidden,
+        )
         for i in listing.images
     ]
     unreadable = dict(listing.unreadable)

@@ -171,7 +171,7 @@ def mend_files(
                 **{name: entry.labels.get(name, "") for name in tasks},
                 **dict(entry.facts),
                 "turn": "yes" if seen.inverted or entry.turned else "",
-                "hide": "yes" if secret else "",
+                "hide": "yes" if secret or entry.hidden else "",
                 "leave_out": reason,
             }
         )
