@@ -85,11 +85,17 @@ def kappa(confusion: ArrayLike, power: int = 2) -> Floats:
     return value
 
 
+def grouped(confusion: ArrayLike, positive: Sequence[int]) -> Floats:
+    """Counts when only positive (say dense) and other classes are told apart; [..., C, C] -> [..., 2, 2]."""
+    counts = _counts(confusion)
+    side = np.eye(2)[np.isin(np.arange(counts.shape[-1]), positive).astype(int)]  # [C, 2]
+    two: Floats = np.einsum("...ij,ia,jb->...ab", counts, side, side)
+    return two
+
+
 def grouped_accuracy(confusion: ArrayLike, positive: Sequence[int]) -> Floats:
     """Accuracy when only positive (say dense) and other classes are told apart; [..., C, C] -> [...]."""
-    counts = _counts(confusion)
-    inside = np.isin(np.arange(counts.shape[-1]), positive)
-    return _ratio((counts * (inside[:, None] == inside)).sum((-2, -1)), counts.sum((-2, -1)))
+    return accuracy(grouped(confusion, positive))
 
 
 def auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -109,21 +115,30 @@ def auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None)
     times = np.ones(len(place)) if weights is None else np.asarray(weights, dtype=np.float64)
     side = np.asarray(positive, dtype=bool)[order]
     drawn = times[..., order]
-    ups = np.add.reduceat(drawn * side, starts, axis=-1)  # [..., distinct scores]
-    downs = np.add.reduceat(drawn * ~side, starts, axis=-1)
-    below = downs.cumsum(-1) - downs / 2
-    value = _ratio((ups * below).sum(-1), ups.sum(-1) * downs.sum(-1))
+    downs = drawn * ~side
+    below = downs.cumsum(-1)
+    if len(starts) < len(place):  # ties: a case counts half of the negative ones that score alike
+        ends = np.append(starts[1:], len(place)) - 1
+        upto = below[..., ends]
+        within = np.diff(upto, axis=-1, prepend=0)
+        below = np.repeat(upto - within / 2, np.diff(starts, append=len(place)), axis=-1)
+    ups = drawn * side
+    value = _ratio(np.einsum("...n,...n->...", ups, below), ups.sum(-1) * downs.sum(-1))
     if value.ndim == 0 and np.isnan(value):
         _warn("AUC is undefined: all cases are on one side")
     return value
 
 
-def figures_of_confusion(confusion: ArrayLike, positive: Sequence[int] = ()) -> dict[str, Floats]:
+def figures_of_confusion(
+    confusion: ArrayLike, positive: Sequence[int] = (), classes: Sequence[str] = ()
+) -> dict[str, Floats]:
     """Every figure that a confusion matrix gives, by name; [..., C, C] -> [...] each.
 
     Args:
         confusion: counts [..., C, C].
-        positive: numbers of the positive classes; with some, and others beside them, `positive` is among the figures.
+        positive: numbers of the positive classes; with some, and others beside them, `positive`,
+            `positive_sensitivity` and `positive_specificity` are among the figures.
+        classes: C names; with them, `recall_<class>`, `precision_<class>` and `f1_<class>` are among the figures.
     """
     counts = _counts(confusion)
     figures = {
@@ -134,24 +149,64 @@ def figures_of_confusion(confusion: ArrayLike, positive: Sequence[int] = ()) -> 
         "kappa": kappa(counts),
         "kappa_linear": kappa(counts, power=1),
     }
+    figures["balanced_accuracy"] = figures["recall"]
     if 0 < len(positive) < counts.shape[-1]:
-        figures["positive"] = grouped_accuracy(counts, positive)
+        two = grouped(counts, positive)
+        figures["positive"] = accuracy(two)
+        figures["positive_sensitivity"], figures["positive_specificity"] = recalls(two)[..., 1], recalls(two)[..., 0]
+    for kind, values in (("recall", recalls), ("precision", precisions), ("f1", f1s)):
+        of_each = values(counts) if classes else np.empty((*counts.shape[:-2], 0))
+        figures |= {f"{kind}_{name}": of_each[..., place] for place, name in enumerate(classes)}
     return figures
 
 
-def figures_of(true: ArrayLike, scores: ArrayLike, positive: Sequence[int] = ()) -> dict[str, float]:
+def figures_of_ranks(
+    true: ArrayLike,
+    scores: ArrayLike,
+    positive: Sequence[int] = (),
+    classes: Sequence[str] = (),
+    weights: ArrayLike | None = None,
+) -> dict[str, Floats]:
+    """The areas under ROC curves: of the positive classes against the others, and of each class against the rest.
+
+    Args:
+        true: [N] true classes as numbers from 0.
+        scores: [N, C].
+        positive: numbers of the positive classes, whose summed scores `auc` ranks.
+        classes: C names; with them and more than two, `auc_<class>` is there too.
+        weights: [..., N], how often each case is drawn; once unless given.
+
+    Returns:
+        `auc` (with positive classes), `auc_macro` (more than two classes: the mean over the classes where it is
+        defined), and those of each class; [...] each.
+    """
+    truth, scored = np.asarray(true), np.asarray(scores)
+    width = scored.shape[1]
+    figures = {}
+    if 0 < len(positive) < width:
+        figures["auc"] = auc(np.isin(truth, positive), scored[:, list(positive)].sum(1), weights)
+    if width > 2:
+        each = np.stack([auc(truth == place, scored[:, place], weights) for place in range(width)], axis=-1)
+        figures["auc_macro"] = _macro(each, "AUC", "all cases or none are of it")
+        figures |= {f"auc_{name}": each[..., place] for place, name in enumerate(classes)}
+    return figures
+
+
+def figures_of(
+    true: ArrayLike, scores: ArrayLike, positive: Sequence[int] = (), classes: Sequence[str] = ()
+) -> dict[str, float]:
     """The figures of merit of scored cases, by name.
 
     Args:
         true: [N] true classes as numbers from 0.
         scores: [N, C]; the highest is the predicted class, of equal ones the lowest.
         positive: numbers of the positive classes, for `positive` and `auc` (of their summed scores).
+        classes: C names, for the figures of each class.
     """
     truth, scored = np.asarray(true), np.asarray(scores)
-    classes = scored.shape[1]
-    figures = figures_of_confusion(confusion_matrix(truth, scored.argmax(1), classes), positive)
-    if 0 < len(positive) < classes:
-        figures["auc"] = auc(np.isin(truth, positive), scored[:, list(positive)].sum(1))
+    confusion = confusion_matrix(truth, scored.argmax(1), scored.shape[1])
+    figures = figures_of_confusion(confusion, positive, classes)
+    figures |= figures_of_ranks(truth, scored, positive, classes)
     return {name: float(value) for name, value in figures.items()}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.merit.figures import auc, figures_of, figures_of_confusion
+from ensemble_mammo.merit.figures import figures_of, figures_of_confusion, figures_of_ranks
 
 CONFIDENCE = 0.95
 """Share of resamples that an interval holds."""
@@ -18,6 +21,9 @@ RESAMPLES = 10_000
 
 _CELLS = 2_000_000
 """Draws held in memory at once (a chunk of resamples x subjects)."""
+
+_THREADS = 8
+"""At most so many chunks are worked on at once; the results do not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,13 @@ class Cases:
             )
 
 
-def intervals(cases: Cases, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+Statistic = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+"""How often each case is drawn `[R, N]` -> figures by name, `[R]` each."""
+
+
+def intervals(
+    cases: Cases, resamples: int = RESAMPLES, seed: int = 0, classes: Sequence[str] = ()
+) -> dict[str, Interval]:
     """Every figure of merit with its 95 % interval.
 
     Subjects, not cases, are drawn with replacement, as many as there are. A resample in which a figure is undefined
@@ -71,37 +83,70 @@ def intervals(cases: Cases, resamples: int = RESAMPLES, seed: int = 0) -> dict[s
         cases: what was predicted, and what is true.
         resamples: how many are drawn; 0 gives values without limits (nan).
         seed: the same seed gives the same limits.
+        classes: names of the classes; with them, the figures of each class are there too (`recall_A`).
     """
-    values = figures_of(cases.true, cases.scores, cases.positive)
-    drawn = resampled(cases, resamples, seed) if resamples else {}
-    return {name: _interval(value, drawn.get(name, np.empty(0))) for name, value in values.items()}
+    values = figures_of(cases.true, cases.scores, cases.positive, classes)
+    drawn = resampled(cases, resamples, seed, classes) if resamples else {}
+    return {name: interval(value, drawn.get(name, np.empty(0))) for name, value in values.items()}
 
 
-def resampled(cases: Cases, resamples: int, seed: int) -> dict[str, NDArray[np.float64]]:
+def resampled(cases: Cases, resamples: int, seed: int, classes: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
     """The figures of every bootstrap resample, by name: [resamples] each."""
-    _, subject_of = np.unique(np.asarray(cases.subjects, dtype=str), return_inverse=True)
-    count, classes = int(subject_of.max()) + 1, cases.scores.shape[1]
-    cells = np.zeros((count, classes * classes))
-    np.add.at(cells, (subject_of, cases.true * classes + cases.scores.argmax(1)), 1)  # a subject's confusion
-    generator = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // count)
-    parts: list[dict[str, NDArray[np.float64]]] = []
-    for start in range(0, resamples, chunk):
-        size = min(chunk, resamples - start)
-        drawn = generator.integers(0, count, size=(size, count)) + count * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
-        figures = figures_of_confusion((times @ cells).reshape(size, classes, classes), cases.positive)
-        if 0 < len(cases.positive) < classes:
-            score = cases.scores[:, list(cases.positive)].sum(1)
-            figures["auc"] = auc(np.isin(cases.true, cases.positive), score, times[:, subject_of])
-        parts.append(figures)
+    width = cases.scores.shape[1]
+    cells = np.eye(width * width)[cases.true * width + cases.scores.argmax(1)]  # [N, C * C]: a case's confusion
+
+    def statistic(times: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        confusion = (times @ cells).reshape(len(times), width, width)
+        figures = figures_of_confusion(confusion, cases.positive, classes)
+        return figures | figures_of_ranks(cases.true, cases.scores, cases.positive, classes, times)
+
+    return bootstrap(cases.subjects, statistic, resamples, seed)
+
+
+def bootstrap(
+    subjects: Sequence[str], statistic: Statistic, resamples: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Any figures in every bootstrap resample of subjects, computed for many resamples at a time.
+
+    The draws depend on the seed and on how many subjects there are, not on the figures: two statistics of the same
+    cases see the same resamples, so that their differences are paired.
+
+    Args:
+        subjects: [N], of each case: who is drawn is drawn with all her cases.
+        statistic: figures from how often each case is drawn; called on several threads.
+        resamples: how many are drawn, 1 or more.
+        seed: of the draws.
+
+    Returns:
+        Figures by name, [resamples] each.
+    """
+    _, subject_of = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
+        chunks = deque[Future[Mapping[str, NDArray[np.float64]]]]()
+        parts: list[Mapping[str, NDArray[np.float64]]] = []
+        for times in _draws(int(subject_of.max()) + 1, resamples, seed):
+            chunks.append(threads.submit(lambda times: statistic(times[:, subject_of]), times))
+            if len(chunks) > _THREADS:  # no more than a few chunks are held at once
+                parts.append(chunks.popleft().result())
+        parts += [chunk.result() for chunk in chunks]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+def _draws(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each of `count` subjects is drawn, for a chunk of resamples at a time: [R, count]."""
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _CELLS // count)
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        drawn = generator.integers(0, count, size=(size, count)) + count * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
+
+
+def interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+    """A figure with the percentile limits of its resamples [R]; those that are nan are left out."""
     defined = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(defined):
-        return Interval(value, np.nan, np.nan)
+        return Interval(float(value), np.nan, np.nan)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(defined, [tail, 100 - tail])
-    return Interval(value, float(low), float(high))
+    return Interval(float(value), float(low), float(high))

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, StrictUndefined
 
+from ensemble_mammo.merit.definitions import FIGURES, title_of
 from ensemble_mammo.merit.intervals import CONFIDENCE
-from ensemble_mammo.merit.results import TITLES, Report
+from ensemble_mammo.merit.results import Report
 
 STYLE = """
 :root { color-scheme: light; }
@@ -114,12 +115,12 @@ def page(report: Report, pictures: Mapping[str, bytes]) -> str:
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = _figure
-    names = [name for name in TITLES if name in next(iter(report.figures.values()), {})]
+    names = [name for name in FIGURES if name in next(iter(report.figures.values()), {})]
     return environment.from_string(_PAGE).render(
         report=report,
         made=report.as_json(),
         names=names,
-        titles=TITLES,
+        titles={name: title_of(name) for name in names},
         grouped="dense" if "dense" in names else "positive",
         confidence=f"{CONFIDENCE:.0%}".removesuffix("%"),
         style=STYLE,

@@ -10,25 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.intervals import CONFIDENCE, Interval
+from ensemble_mammo.merit.sections import Section
 from ensemble_mammo.records.task import Task
 
-TITLES: Mapping[str, str] = {
-    "accuracy": "accuracy",
-    "recall": "macro recall",
-    "precision": "macro precision",
-    "f1": "macro F1",
-    "kappa": "kappa, quadratic",
-    "kappa_linear": "kappa, linear",
-    "dense": "dense or not",
-    "positive": "positive or not",
-    "auc": "AUC",
-}
-"""The names of figures as tables show them."""
-
 MAIN = ("accuracy", "recall", "precision", "kappa")
-"""The figures that a narrow table shows."""
+"""The figures of several classes that a narrow table shows."""
+
+MAIN_OF_TWO = ("auc", "accuracy", "positive_sensitivity", "positive_specificity")
+"""The figures of two classes that a narrow table shows."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +79,27 @@ class Report:
     "what a reader must know; no ids"
     versions: Mapping[str, str]
     "software -> version"
+    sections: tuple[Section, ...] = ()
+    "the studies behind the headline figures, in the order of the page"
 
-    def table(self, names: tuple[str, ...] = MAIN) -> list[list[str]]:
+    @property
+    def top(self) -> str:
+        """The level that matters most: the subject, else the last of the breasts or views that are there."""
+        return list(self.figures)[-1]
+
+    def main_figures(self) -> tuple[str, ...]:
+        """The figures that a narrow table shows: those of two or of several classes."""
+        return MAIN_OF_TWO if len(self.task.classes) == 2 else MAIN
+
+    def table(self, names: tuple[str, ...] = ()) -> list[list[str]]:
         """Rows of text for a console: a heading, then a row a level.
 
         Args:
-            names: the figures, as in `TITLES`; those that this task does not have are left out.
+            names: the figures; those that this task does not have are left out; empty: `main_figures`.
         """
         first: Mapping[str, Interval] = next(iter(self.figures.values()), {})
-        shown = [name for name in names if name in first]
-        rows = [["level", "exams", *(TITLES[name] for name in shown)]]
+        shown = [name for name in names or self.main_figures() if name in first]
+        rows = [["level", "exams", *(title_of(name) for name in shown)]]
         for level, figures in self.figures.items():
             rows.append([level, str(self.counts[level].exams), *(str(figures[name]) for name in shown)])
         return rows
@@ -126,6 +129,7 @@ class Report:
             "files": [asdict(one) for one in self.files],
             "notes": list(self.notes),
             "versions": dict(self.versions),
+            "sections": {section.name: section.as_json() for section in self.sections},
         }
 
 

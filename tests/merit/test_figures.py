@@ -19,6 +19,8 @@ def test_all_figures_agree_with_scikit_learn(classes, positive, seed):
     true, scores = drawn(200, classes, seed)
     called = scores.argmax(1)
     score = scores[:, list(positive)].sum(1)
+    names = "WXYZ"[:classes]
+    sides = np.isin(true, positive), np.isin(called, positive)
     expected = {
         "accuracy": metrics.accuracy_score(true, called),
         "recall": metrics.recall_score(true, called, average="macro"),
@@ -26,10 +28,22 @@ def test_all_figures_agree_with_scikit_learn(classes, positive, seed):
         "f1": metrics.f1_score(true, called, average="macro"),
         "kappa": metrics.cohen_kappa_score(true, called, weights="quadratic"),
         "kappa_linear": metrics.cohen_kappa_score(true, called, weights="linear"),
-        "positive": np.mean(np.isin(true, positive) == np.isin(called, positive)),
+        "balanced_accuracy": metrics.balanced_accuracy_score(true, called),
+        "positive": metrics.accuracy_score(*sides),
+        "positive_sensitivity": metrics.recall_score(*sides),
+        "positive_specificity": metrics.recall_score(*sides, pos_label=False),
         "auc": metrics.roc_auc_score(np.isin(true, positive), score),
     }
-    found = figures_of(true, scores, positive)
+    each = {
+        "recall": metrics.recall_score(true, called, average=None),
+        "precision": metrics.precision_score(true, called, average=None),
+        "f1": metrics.f1_score(true, called, average=None),
+    }
+    if classes > 2:
+        expected["auc_macro"] = metrics.roc_auc_score(true, scores, multi_class="ovr", average="macro")
+        each["auc"] = [metrics.roc_auc_score(true == k, scores[:, k]) for k in range(classes)]
+    expected |= {f"{kind}_{n}": v for kind, values in each.items() for n, v in zip(names, values, strict=True)}
+    found = figures_of(true, scores, positive, names)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-12), name

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.definitions import FIGURES
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.truth import ANY, Truth, truth_from_counts, truth_from_csv
 from ensemble_mammo.records.predictions import Predictions, write_predictions
@@ -77,16 +78,9 @@ def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
     )
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(written["figures"]) == levels
-    assert list(written["figures"]["subject"]) == [
-        "accuracy",
-        "recall",
-        "precision",
-        "f1",
-        "kappa",
-        "kappa_linear",
-        "dense",
-        "auc",
-    ]
+    of_classes = [f"{kind}_{name}" for kind in ("recall", "precision", "f1", "auc") for name in "ABCD"]
+    whole = [name for name in FIGURES if not name.startswith("positive")]
+    assert list(written["figures"]["subject"]) == [*whole, *of_classes]
     assert set(written["figures"]["subject"]["kappa"]) == {"value", "low", "high"}
     assert np.sum(written["confusion"]["right"]["counts"]) == 24
     assert written["counts"]["left"]["subjects"] == 24

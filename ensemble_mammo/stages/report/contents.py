@@ -1,0 +1,17 @@
+"""The table of contents of a report: its sections, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ensemble_mammo.merit.sections import Section
+from ensemble_mammo.stages.report.study import Study
+
+CONTENTS: tuple[Callable[[Study], Section | None], ...] = ()
+"""Each makes one section, or None where there is nothing to say."""
+
+
+def sections_of(study: Study) -> list[Section]:
+    """The sections that this study has, in order."""
+    made = (make(study) for make in CONTENTS)
+    return [section for section in made if section is not None]

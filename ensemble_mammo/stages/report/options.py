@@ -1,0 +1,77 @@
+"""What a report may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.merit.intervals import RESAMPLES
+from ensemble_mammo.records.manifest import Dataset
+
+TABLES = ("latex", "markdown")
+"""In which forms, beside CSV, tables can be written."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report may be told."""
+
+    fusion: Fusion = field(default_factory=Fusion)
+    "how views become breasts and subjects"
+    resamples: int = RESAMPLES
+    "bootstrap resamples of subjects; 0: no intervals"
+    seed: int = 0
+    "of the bootstrap, and of folds within the studies"
+    allow_unlabelled: bool = False
+    "leave exams without a true class out, with a note, instead of refusing them"
+    remarks: tuple[str, ...] = ()
+    "what else stands among the notes, such as what an audit found"
+    dataset: Dataset | None = None
+    "whose columns make subgroups, and whose images stand beside the worst errors"
+    groups: Path | None = None
+    "CSV (subject_id, perhaps exam_id and view, then any columns) whose columns make subgroups"
+    by: tuple[str, ...] = ()
+    "the columns that make subgroups; empty: those that are known (manufacturer, device, age, implant, …)"
+    readers: Path | None = None
+    "CSV (subject_id, perhaps exam_id, then a column a reader) of what several readers said"
+    validation: tuple[str, ...] = ()
+    "prediction files of subjects outside the test: thresholds, temperature and conformal sets are fitted on them"
+    validation_counts: str = ""
+    "true classes of validation files without ids, as A=14,B=51,…; empty: from where the others come"
+    sensitivity: float = 0.9
+    "the sensitivity at which specificity is stated, and which the third threshold aims at"
+    specificity: float = 0.9
+    "the specificity at which sensitivity is stated"
+    coverage: float = 0.9
+    "share of subjects whose conformal set shall hold the true class"
+    plan_width: float = 0.0
+    "wanted width of the 95 % intervals, for which the number of subjects is planned; 0: no plan"
+    studies: bool = True
+    "of fusion: subsets of views, rules, learned weights (nested folds: some seconds)"
+    maps: Path | None = None
+    "a folder that `explain --measure` wrote, whose table and maps the report shows"
+    baseline: Path | None = None
+    "report.json of a cheap method on the same data, whose figures stand beside these"
+    tables: tuple[str, ...] = ()
+    "in which forms tables are written beside CSV: latex, markdown"
+    hide_ids: bool = False
+    "number the subjects of lists and pictures instead of naming them"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range.
+
+        Raises:
+            PredictionError: which field, what was found, what was expected.
+        """
+        if self.resamples < 0:
+            raise PredictionError(f"resamples {self.resamples}: expected 0 (no intervals) or more")
+        for name in ("sensitivity", "specificity", "coverage"):
+            if not 0 < getattr(self, name) < 1:
+                raise PredictionError(f"{name} {getattr(self, name):g}: expected a share between 0 and 1, such as 0.9")
+        if not 0 <= self.plan_width < 1:
+            raise PredictionError(f"plan width {self.plan_width:g}: expected a width between 0 and 1, such as 0.05")
+        unknown = [name for name in self.tables if name not in TABLES]
+        if unknown:
+            raise PredictionError(f"tables {', '.join(unknown)}: expected {' or '.join(TABLES)}")

@@ -1,0 +1,114 @@
+"""What every section of a report is made from: judged levels, of the test, of validation, of other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_mammo.merit.intervals import Cases
+from ensemble_mammo.merit.truth import UNKNOWN, Truth
+from ensemble_mammo.records.predictions import Predictions
+from ensemble_mammo.records.subject import LEVELS
+from ensemble_mammo.records.task import Task
+from ensemble_mammo.stages.report.options import ReportOptions
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows of one level whose true class is known."""
+
+    rows: Predictions
+    "scores and ids, labelled rows alone"
+    true: NDArray[np.int64]
+    "[N] true classes as numbers from 0"
+    positive: tuple[int, ...]
+    "numbers of the classes counted as positive"
+
+    @property
+    def level(self) -> str:
+        """A view, 'right', 'left' or 'subject'."""
+        return self.rows.level
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """[N, C], each row adding up to 1."""
+        return self.rows.scores
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """[N] numbers of the classes that score highest (of equal ones the lowest)."""
+        return self.rows.scores.argmax(axis=1)
+
+    @property
+    def cases(self) -> Cases:
+        """As the bootstrap wants them."""
+        return Cases(self.true, self.rows.scores, self.rows.subject_ids, self.positive)
+
+    @property
+    def is_positive(self) -> NDArray[np.bool_]:
+        """[N] whether the true class is a positive one."""
+        return np.isin(self.true, self.positive)
+
+    @property
+    def positive_score(self) -> NDArray[np.float64]:
+        """[N] summed scores of the positive classes."""
+        summed: NDArray[np.float64] = self.rows.scores[:, list(self.positive)].sum(axis=1)
+        return summed
+
+    def taken(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Judged:
+        """Some of the rows: a mask [N], or places."""
+        return replace(self, rows=rows_taken(self.rows, chosen), true=self.true[chosen])
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that the sections of a report may look at."""
+
+    task: Task
+    "what was told apart"
+    truth: Truth
+    "true classes, with the ids of the rows"
+    options: ReportOptions
+    "what the report was told"
+    views: tuple[Predictions, ...]
+    "the views as given, unlabelled rows too"
+    levels: Mapping[str, Judged]
+    "level -> its judged rows, in the order of `LEVELS`; of the first system where several are given"
+    validation: Mapping[str, Judged] = field(default_factory=dict)
+    "the same of subjects outside the test; empty where none were given"
+    systems: Mapping[str, Mapping[str, Judged]] = field(default_factory=dict)
+    "name of a system -> its levels, the first included; empty where one system is reported"
+
+    @property
+    def top(self) -> Judged:
+        """The level that matters most: the subject, else the last of the breasts or views that are there."""
+        return self.levels[list(self.levels)[-1]]
+
+    @property
+    def views_judged(self) -> list[Judged]:
+        """The judged views alone."""
+        return [one for level, one in self.levels.items() if level in LEVELS[:4]]
+
+
+def judged(rows: Predictions, truth: Truth) -> Judged:
+    """The rows whose true class is known."""
+    true = truth.of(rows)
+    known = true != UNKNOWN
+    positive = tuple(rows.classes.index(name) for name in truth.task.positive)
+    return Judged(rows_taken(rows, known), true[known], positive)
+
+
+def rows_taken(rows: Predictions, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
+    """Some rows of predictions: a mask [N], or places."""
+    places: Sequence[int] = np.arange(len(rows))[chosen].tolist()
+    return replace(
+        rows,
+        scores=rows.scores[places],
+        subject_ids=tuple(rows.subject_ids[i] for i in places),
+        exam_ids=tuple(rows.exam_ids[i] for i in places),
+        views=tuple(rows.views[i] for i in places),
+        images=tuple(rows.images[i] for i in places),
+    )
