@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,8 @@ class Study:
     "the same of subjects outside the test; empty where none were given"
     systems: Mapping[str, Mapping[str, Judged]] = field(default_factory=dict)
     "name of a system -> its levels, the first included; empty where one system is reported"
+    folders: tuple[Path, ...] = ()
+    "where prediction files were read from, of the first system"
 
     @property
     def top(self) -> Judged:

@@ -1,0 +1,116 @@
+"""Section: what data and which networks stand behind the figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.sections import Cell, Section, Table
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.splits import SPLITS
+from ensemble_mammo.records.task import Task
+from ensemble_mammo.stages.report.study import Study
+
+PREDICTIONS = "predictions.json"
+"""What `predict` and cross-validation write beside their tables, with the runs that they come from."""
+
+_HASH_SHOWN = 12
+
+
+def section(study: Study) -> Section | None:
+    """The networks, the data and its division, as far as they are known; None where nothing is."""
+    tables: list[Table] = []
+    runs = [run for folder in dict.fromkeys(study.folders) for run in _runs(folder)]
+    if runs:
+        tables.append(_run_table(runs))
+    if study.options.dataset is not None:
+        tables.append(_data_table(study.options.dataset, study.task))
+    if not tables:
+        return None
+    said = []
+    fingerprints = {run.get("data_fingerprint") for run in runs}
+    if study.options.dataset is not None:
+        own = study.options.dataset.fingerprint()
+        said.append(f"The dataset has the fingerprint {own[:_HASH_SHOWN]}…")
+        if runs:
+            same = "the same" if fingerprints == {own} else "another"
+            said.append(f"the networks learned from {same} dataset")
+    if runs:
+        said.append(f"{len(runs)} trained network{'s' if len(runs) > 1 else ''} made the predictions")
+    lead = "; ".join(said) + "."
+    return Section(
+        "provenance",
+        "Data and networks",
+        lead[0].upper() + lead[1:],
+        tables=tuple(tables),
+        notes=tuple(note for note in (*study.truth.remarks, *study.options.remarks)),
+        method="Fingerprint: SHA-256 over ids, views, labels, splits and the SHA-256 of every source file.",
+    )
+
+
+def _runs(folder: Path) -> list[dict[str, Any]]:
+    path = folder / PREDICTIONS
+    if not path.is_file():
+        return []
+    try:
+        held = json.loads(path.read_text(encoding="utf-8")).get("runs", {})
+        return [{"view": view, **run} for view, own in held.items() for run in own]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise PredictionError(f"{path}: cannot be read ({error!r}); predict again, or take the file away") from error
+
+
+def _run_table(runs: list[dict[str, Any]]) -> Table:
+    columns = {
+        "view": "view",
+        "network": "network",
+        "recipe": "recipe",
+        "seed": "seed",
+        "epoch": "epoch kept",
+        "images": "images learned from",
+        "version": "version",
+        "data": "data fingerprint",
+        "weights": "weights, SHA-256",
+    }
+    rows: list[list[Cell]] = []
+    for run in runs:
+        learned = (run.get("images") or {}).get("train") or {}
+        rows.append(
+            [
+                run["view"],
+                _text(run.get("network")),
+                _text(run.get("recipe")),
+                run.get("seed"),
+                run.get("kept_epoch"),
+                sum(learned.values()) if learned else None,
+                _text((run.get("versions") or {}).get("ensemble-mammo")),
+                _short(run.get("data_fingerprint")),
+                _short(run.get("weights_sha256")),
+            ]
+        )
+    return Table("runs", "Networks", columns, rows)
+
+
+def _data_table(dataset: Dataset, task: Task) -> Table:
+    """Subjects, exams, images and classes of each split."""
+    columns = {"split": "split", "subjects": "subjects", "exams": "exams", "images": "images"}
+    columns |= {f"images_{name}": f"images of {name}" for name in task.classes}
+    rows: list[list[Cell]] = []
+    for split in (*SPLITS, ""):
+        part = dataset.table[dataset.table["split"] == split]
+        if len(part):
+            labels = part[task.name] if task.name in part else part["split"]
+            exams = len(part[["subject_id", "exam_id"]].drop_duplicates())
+            counts: list[Cell] = [int((labels == name).sum()) for name in task.classes]
+            rows.append([split or "none", part["subject_id"].nunique(), exams, len(part), *counts])
+    return Table("data", "The dataset by split", columns, rows, "By subject: no subject stands in two splits unless "
+                 "the notes say so.")  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _short(value: Any) -> str | None:
+    return None if not value else f"{str(value)[:_HASH_SHOWN]}…"
