@@ -23,10 +23,12 @@ from ensemble_mammo.records.task import TASKS
 if TYPE_CHECKING:
     from ensemble_mammo.learning.loop import Advance
     from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.merit.sections import Cell
     from ensemble_mammo.stages.audit import Audit
     from ensemble_mammo.stages.predict import Scores
     from ensemble_mammo.stages.report import Report
     from ensemble_mammo.stages.train import TrainResult
+    from ensemble_mammo.workflows.reproduce import Reproduction
 
 _PIPED_WIDTH = 120
 _EXAMS_SHOWN = 20
@@ -140,6 +142,31 @@ def report_table(report: Report, out: Path, as_json: bool) -> None:
     _table(f"figures of merit, {report.task.name}: value (95 % interval)", heading, rows)
     _notes(report.notes)
     _console().print(f"report: {out / 'report.html'}", markup=False)
+
+
+def reproduction_tables(found: Reproduction) -> None:
+    """Published beside obtained, a table each."""
+    _console().print(f"{found.title}\nsource: {found.source}", markup=False)
+    for table in found.tables:
+        rows = [[_cell(cell) for cell in row] for row in table.rows]
+        _table(table.title, list(table.columns.values()), rows)
+        if table.caption:
+            _console().print(table.caption, markup=False)
+    _notes(found.notes)
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return (
+            f"{cell:.0f}"
+            if cell.is_integer() and abs(cell) >= 2
+            else f"{cell:.6g}"
+            if abs(cell) >= 1e-3
+            else f"{cell:.1e}"
+        )
+    return str(cell)
 
 
 def _notes(notes: Sequence[str]) -> None:

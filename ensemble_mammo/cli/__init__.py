@@ -1,0 +1,19 @@
+"""The command line: a module a verb, one thin function each; heavy imports wait inside them."""
+
+from ensemble_mammo.cli.app import app, main
+
+# isort: off
+from ensemble_mammo.cli import (
+    prepare,
+    audit,
+    train,
+    predict,
+    fuse,
+    report,
+    explain,
+    reproduce,
+    demo,
+)  # as --help lists them
+# isort: on
+
+__all__ = ["app", "audit", "demo", "explain", "fuse", "main", "predict", "prepare", "report", "reproduce", "train"]

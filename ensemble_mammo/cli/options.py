@@ -1,0 +1,96 @@
+"""Options that several verbs share, and what the command line makes of their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ensemble_mammo.errors import EnsembleMammoError
+from ensemble_mammo.records.subject import View
+
+if TYPE_CHECKING:
+    from ensemble_mammo.merit.fusion import Fusion
+    from ensemble_mammo.records.manifest import Dataset
+
+Result = TypeVar("Result")
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
+Models = Annotated[Path, typer.Option("--models", help="Folder of trained runs.")]
+TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality, abnormality5.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine: same result.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that read files; 0: one a core.")]
+Views = Annotated[
+    Path | None, typer.Option("--views", help="CSV (file, view) that says what headers and names do not.")
+]
+LabelColumn = Annotated[str, typer.Option(help="Its column of classes; empty: the task's name.")]
+SubjectColumn = Annotated[str, typer.Option(help="Its column of patients.")]
+FileColumn = Annotated[str, typer.Option(help="Its column of files; empty: joined by subject.")]
+ExamColumn = Annotated[str, typer.Option(help="Its column of exams; empty: one label a subject.")]
+MaxPixels = Annotated[int, typer.Option(help="Pixels that one file may have.")]
+MaxBytes = Annotated[int, typer.Option(help="Bytes that one file may have.")]
+Seconds = Annotated[float, typer.Option(help="Seconds that one file may take.")]
+Annotations = Annotated[Path | None, typer.Option(help="The lesions' file: of coco, inbreast, vindr.")]
+IdPattern = Annotated[
+    str, typer.Option(help="Regular expression on file names: groups subject, exam, side, view, image.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output instead of a table.")]
+Rule = Annotated[str, typer.Option("--fusion", help="mean, geometric, median or vote.")]
+Weights = Annotated[
+    list[str] | None, typer.Option("--weight", help="Weight of a view in the fusion, as CC_R=2; repeatable.")
+]
+AllViews = Annotated[bool, typer.Option("--require-all-views", help="Refuse a subject that lacks a view.")]
+
+
+def valid(make: Callable[..., Result], *args: Any, **fields: Any) -> Result:
+    """An options object; a value outside its range is a usage error."""
+    try:
+        return make(*args, **fields)
+    except EnsembleMammoError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def fusion_of(rule: str, weights: Sequence[str] | None, require_all_views: bool) -> Fusion:
+    """The rule of fusion; weights are texts such as `CC_R=2`."""
+    from ensemble_mammo.merit.fusion import Fusion
+
+    pairs = []
+    for text in weights or []:
+        view, _, number = text.partition("=")
+        try:
+            pairs.append((View(view), float(number)))
+        except ValueError as error:
+            raise typer.BadParameter(f"--weight {text}: expected a view and a number, such as CC_R=2") from error
+    return valid(Fusion, rule=rule, weights=tuple(pairs), require_all_views=require_all_views)
+
+
+def views_of(name: str) -> tuple[View, ...]:
+    """One view, or `all`."""
+    if name == "all":
+        return tuple(View)
+    try:
+        return (View(name),)
+    except ValueError as error:
+        raise typer.BadParameter(f"--view {name}: expected one of {', '.join(View)} or all") from error
+
+
+def source_of(data: Path | None, *folders: Path | None) -> Dataset | Path:
+    """The folder as it came, or the dataset: what --data names, else ./dataset."""
+    from ensemble_mammo.records.manifest import read_dataset
+
+    given = [path for path in folders if path is not None]
+    if len(given) + (data is not None) > 1:
+        raise typer.BadParameter("give one of --subject-dir, --subjects and --data")
+    return given[0] if given else read_dataset(data or Path("dataset"))
+
+
+def task_of(name: str) -> Any:
+    """The task of that name; another name is a usage error."""
+    from ensemble_mammo.records.task import task_named
+
+    return valid(task_named, name)

@@ -1,0 +1,56 @@
+"""ensemble-mammo predict: scores of subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ensemble_mammo.cli.app import app
+from ensemble_mammo.cli.options import (
+    AllViews,
+    Device,
+    Json,
+    Models,
+    Rule,
+    Views,
+    Weights,
+    Workers,
+    fusion_of,
+    source_of,
+)
+
+if TYPE_CHECKING:
+    from ensemble_mammo.stages.predict import Scores
+
+
+@app.command()
+def predict(
+    models: Models = Path("runs"),
+    subject_dir: Annotated[Path | None, typer.Option("--subject-dir", help="One subject's folder as it came.")] = None,
+    subjects: Annotated[Path | None, typer.Option("--subjects", help="A folder of subject folders.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the dataset: train, val, test; empty: all.")] = "",
+    views: Views = None,
+    fusion: Rule = "mean",
+    weights: Weights = None,
+    require_all_views: AllViews = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write predictions/ to.")] = None,
+    task: Annotated[str, typer.Option("--task", help="Refuse networks of another task.")] = "",
+    device: Device = "auto",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Predict one subject's folder, many, or a dataset: a table a view, a breast and the subject."""
+    from ensemble_mammo.console import scores_table
+    from ensemble_mammo.stages.predict import PredictOptions
+    from ensemble_mammo.stages.predict import predict as run
+
+    rule = fusion_of(fusion, weights, require_all_views)
+    source = source_of(data, subject_dir, subjects)
+    options = PredictOptions(
+        split, many=subjects is not None, views=views, fusion=rule, device=device, workers=workers, task=task
+    )
+    scores: Scores = run(source, models, out, options)
+    scores_table(scores, models, rule, json_)
