@@ -32,7 +32,7 @@ def at_once(
 
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
-    for place in ("archives.dicom", "stages.audit.run", "stages.explain", "stages.predict", "stages.prepare"):
+    for place in ("archives.dicom", "stages.audit.run", "stages.explain.images", "stages.predict", "stages.prepare"):
         patch.setattr(f"ensemble_mammo.{place}.spread", at_once)
 
 

@@ -42,6 +42,9 @@ Rule = Annotated[str, typer.Option("--fusion", help="mean, geometric, median or 
 Weights = Annotated[
     list[str] | None, typer.Option("--weight", help="Weight of a view in the fusion, as CC_R=2; repeatable.")
 ]
+BreastToSubject = Annotated[
+    str, typer.Option(help="mean (flat, over all views) or maximum (the worse breast); empty: the task's.")
+]
 AllViews = Annotated[bool, typer.Option("--require-all-views", help="Refuse a subject that lacks a view.")]
 
 
@@ -55,7 +58,7 @@ def valid(make: Callable[..., Result], *args: Any, **fields: Any) -> Result:
         raise typer.BadParameter(str(error)) from error
 
 
-def fusion_of(rule: str, weights: Sequence[str] | None, require_all_views: bool) -> Fusion:
+def fusion_of(rule: str, weights: Sequence[str] | None, require_all_views: bool, breast_to_subject: str = "") -> Fusion:
     """The rule of fusion; weights are texts such as `CC_R=2`."""
     from ensemble_mammo.merit.fusion import Fusion
 
@@ -66,7 +69,13 @@ def fusion_of(rule: str, weights: Sequence[str] | None, require_all_views: bool)
             pairs.append((View(view), float(number)))
         except ValueError as error:
             raise typer.BadParameter(f"--weight {text}: expected a view and a number, such as CC_R=2") from error
-    return valid(Fusion, rule=rule, weights=tuple(pairs), require_all_views=require_all_views)
+    return valid(
+        Fusion,
+        rule=rule,
+        weights=tuple(pairs),
+        require_all_views=require_all_views,
+        breast_to_subject=breast_to_subject,
+    )
 
 
 def views_of(name: str) -> tuple[View, ...]:

@@ -10,6 +10,7 @@ import typer
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
     AllViews,
+    BreastToSubject,
     Device,
     Json,
     Models,
@@ -36,6 +37,7 @@ def predict(
     fusion: Rule = "mean",
     weights: Weights = None,
     require_all_views: AllViews = False,
+    breast_to_subject: BreastToSubject = "",
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write predictions/ to.")] = None,
     task: Annotated[str, typer.Option("--task", help="Refuse networks of another task.")] = "",
     device: Device = "auto",
@@ -47,7 +49,7 @@ def predict(
     from ensemble_mammo.stages.predict import PredictOptions
     from ensemble_mammo.stages.predict import predict as run
 
-    rule = fusion_of(fusion, weights, require_all_views)
+    rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
     source = source_of(data, subject_dir, subjects)
     options = PredictOptions(
         split, many=subjects is not None, views=views, fusion=rule, device=device, workers=workers, task=task

@@ -1,34 +1,90 @@
-"""ensemble-mammo report: figures of merit."""
+"""ensemble-mammo report: figures of merit, and the studies behind them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import AllViews, Json, Out, Rule, Seed, TaskName, Weights, fusion_of, task_of, valid
+from ensemble_mammo.cli.options import (
+    AllViews,
+    BreastToSubject,
+    Json,
+    Out,
+    Rule,
+    Seed,
+    TaskName,
+    Weights,
+    fusion_of,
+    task_of,
+    valid,
+)
 
 if TYPE_CHECKING:
+    from ensemble_mammo.merit.truth import Truth
     from ensemble_mammo.records.manifest import Dataset
     from ensemble_mammo.stages.report import Report
 
 
 @app.command()
 def report(
-    files: Annotated[list[str], typer.Argument(help="Prediction files (or their folder): txt, or our CSV.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Prediction files or their folder; several systems as NAME=FOLDER OTHER=FOLDER."),
+    ],
     true_counts: Annotated[str, typer.Option("--true-counts", help="Rows a class in file order: A=14,B=51,…")] = "",
-    labels: Annotated[Path | None, typer.Option("--labels", help="CSV with subject_id, label.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="CSV with subject_id, label; or an INFN tree of class folders.")
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A dataset that has the labels.")] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the dataset: labels of train, val or test alone.")] = "",
     audited: Annotated[
         Path | None, typer.Option("--audit", help="audit.json of that dataset; ./audit/audit.json if it is of it.")
     ] = None,
     task: TaskName = "density",
+    columns: Annotated[
+        str, typer.Option("--columns", help="Columns of other CSV files: subject=patient,view=view,score=p,label=y.")
+    ] = "",
     fusion: Rule = "mean",
     weights: Weights = None,
     require_all_views: AllViews = False,
+    breast_to_subject: BreastToSubject = "",
+    by: Annotated[
+        list[str] | None, typer.Option("--by", help="A column that makes subgroups; repeatable; empty: those known.")
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option("--groups", help="CSV with subject_id and columns that make subgroups.")
+    ] = None,
+    readers: Annotated[
+        Path | None, typer.Option("--readers", help="CSV with subject_id and a column a reader.")
+    ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option("--validation", help="Predictions of other subjects: thresholds, temperature, sets; repeatable."),
+    ] = None,
+    validation_counts: Annotated[
+        str, typer.Option(help="Rows a class of validation files without ids, as --true-counts.")
+    ] = "",
+    sensitivity: Annotated[float, typer.Option(help="Where specificity is stated; aim of a threshold.")] = 0.9,
+    specificity: Annotated[float, typer.Option(help="Where sensitivity is stated.")] = 0.9,
+    coverage: Annotated[float, typer.Option(help="Share of conformal sets that shall hold the true class.")] = 0.9,
+    plan_width: Annotated[
+        float, typer.Option("--plan-width", help="Plan the number of subjects for intervals of this width; 0: no.")
+    ] = 0.0,
+    studies: Annotated[bool, typer.Option("--studies/--no-studies", help="Studies of fusion (some seconds).")] = True,
+    maps: Annotated[
+        Path | None, typer.Option("--maps", help="Folder that `explain --measure` wrote, to be shown.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="report.json of a cheap method, to stand beside.")
+    ] = None,
+    tables: Annotated[
+        list[str] | None, typer.Option("--tables", help="latex or markdown, beside CSV; repeatable.")
+    ] = None,
+    hide_ids: Annotated[bool, typer.Option("--hide-ids", help="Number subjects instead of naming them.")] = False,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects; 0: no intervals.")] = 10_000,
     seed: Seed = 0,
     allow_unlabelled: Annotated[
@@ -37,29 +93,42 @@ def report(
     out: Out = Path("report"),
     json_: Json = False,
 ) -> None:
-    """Figures of merit for each view, breast and subject, with 95 % intervals, as a page and as JSON."""
+    """Figures of merit for each view, breast and subject, with 95 % intervals, and the studies behind them."""
     from ensemble_mammo.console import report_table
-    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.merit.columns import columns_of
+    from ensemble_mammo.merit.sources import truth_from_files
     from ensemble_mammo.records.manifest import read_dataset
     from ensemble_mammo.stages.report import ReportOptions
     from ensemble_mammo.stages.report import report as run
 
-    if sum(map(bool, (true_counts, labels, data))) != 1:
-        raise typer.BadParameter("give the true classes by one of --true-counts, --labels and --data")
     known = task_of(task)
-    if true_counts:
-        truth = truth_from_counts(true_counts, known)
-    elif labels:
-        truth = truth_from_csv(labels, known)
-    else:
-        assert data is not None
-        dataset = read_dataset(data)
-        truth = truth_from_dataset(dataset, known)
+    named = valid(columns_of, columns) if columns else None
+    dataset = read_dataset(data) if data else None
+    truth = _truth(true_counts, labels, dataset, split, known) or truth_from_files(files, known, named)
+    if dataset is not None:
         truth = replace(truth, remarks=(*truth.remarks, *_audit_remarks(audited, dataset, task)))
-    rule = fusion_of(fusion, weights, require_all_views)
-    options = valid(ReportOptions, rule, resamples, seed, allow_unlabelled)
+    rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
+    options = valid(
+        ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups, by=tuple(by or ()),
+        readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
+        sensitivity=sensitivity, specificity=specificity, coverage=coverage, plan_width=plan_width, studies=studies,
+        maps=maps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
+    )  # fmt: skip
     found: Report = run(list(files), truth, out, options)
     report_table(found, out, json_)
+
+
+def _truth(counts: str, labels: Path | None, dataset: Dataset | None, split: str, task: Any) -> Truth | None:
+    """The true classes from where they were said to be; None where prediction files must carry them."""
+    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset, truth_from_folders
+
+    if sum(map(bool, (counts, labels, dataset))) > 1:
+        raise typer.BadParameter("give the true classes by one of --true-counts, --labels and --data")
+    if counts:
+        return truth_from_counts(counts, task)
+    if labels:
+        return truth_from_folders(labels, task) if labels.is_dir() else truth_from_csv(labels, task)
+    return truth_from_dataset(dataset, task, split or None) if dataset is not None else None
 
 
 def _audit_remarks(named: Path | None, dataset: Dataset, task: str) -> list[str]:

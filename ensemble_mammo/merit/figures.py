@@ -109,21 +109,18 @@ def auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None)
     Returns:
         [...]; nan where one side has no case.
     """
-    _, place = np.unique(np.asarray(score), return_inverse=True)  # equal scores share a place
-    order = np.argsort(place, kind="stable")
-    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
-    times = np.ones(len(place)) if weights is None else np.asarray(weights, dtype=np.float64)
-    side = np.asarray(positive, dtype=bool)[order]
-    drawn = times[..., order]
-    downs = drawn * ~side
-    below = downs.cumsum(-1)
-    if len(starts) < len(place):  # ties: a case counts half of the negative ones that score alike
-        ends = np.append(starts[1:], len(place)) - 1
-        upto = below[..., ends]
-        within = np.diff(upto, axis=-1, prepend=0)
-        below = np.repeat(upto - within / 2, np.diff(starts, append=len(place)), axis=-1)
-    ups = drawn * side
-    value = _ratio(np.einsum("...n,...n->...", ups, below), ups.sum(-1) * downs.sum(-1))
+    scored, side = np.asarray(score, dtype=np.float64), np.asarray(positive, dtype=bool)
+    times = np.ones(len(scored)) if weights is None else np.asarray(weights, dtype=np.float64)
+    downs, ups = np.flatnonzero(~side), np.flatnonzero(side)
+    downs = downs[np.argsort(scored[downs], kind="stable")]
+    drawn = np.take(times, ups, axis=-1)  # [..., positive cases]
+    upto = np.zeros((*times.shape[:-1], len(downs) + 1))  # weight of the n lowest negative cases
+    np.cumsum(np.take(times, downs, axis=-1), axis=-1, out=upto[..., 1:])
+    first, last = (np.searchsorted(scored[downs], scored[ups], which) for which in ("left", "right"))
+    below = np.take(upto, first, axis=-1)
+    if (first < last).any():  # ties: half of the negative cases that score alike
+        below = (below + np.take(upto, last, axis=-1)) / 2
+    value = _ratio(np.einsum("...n,...n->...", drawn, below), drawn.sum(-1) * upto[..., -1])
     if value.ndim == 0 and np.isnan(value):
         _warn("AUC is undefined: all cases are on one side")
     return value

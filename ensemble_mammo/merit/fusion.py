@@ -15,7 +15,17 @@ from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import SUBJECT, Side, View, views_of
 from ensemble_mammo.records.task import Task
 
-__all__ = ["FUSION_RULES", "SUBJECT_RULES", "Fused", "Fusion", "check_views", "fuse", "fuse_scores", "incomplete"]
+__all__ = [
+    "FUSION_RULES",
+    "SUBJECT_RULES",
+    "Fused",
+    "Fusion",
+    "check_views",
+    "fuse",
+    "fuse_scores",
+    "incomplete",
+    "stacked",
+]
 
 _SHOWN = 10
 
@@ -54,7 +64,7 @@ def fuse(views: Sequence[Predictions], task: Task, fusion: Fusion | None = None)
     weights = np.array([fusion.weight(p.level) for p in given])
     checked_weights(weights, len(given))
     keys = list(dict.fromkeys(key for p in given for key in p.keys))
-    scores, images = _stacked(given, keys)
+    scores, images = stacked(given, keys)
     absent = images == 0  # [S, V]
     if fusion.require_all_views and absent.any():
         raise PredictionError(_lacking(keys, given, absent))
@@ -125,9 +135,15 @@ class _Stack:
     weights: NDArray[np.float64]  # [V]
 
 
-def _stacked(
+def stacked(
     given: Sequence[Predictions], keys: Sequence[tuple[str, str]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The scores [S, V, C] and numbers of images [S, V] of views, joined by (subject_id, exam_id); missing: nan and 0.
+
+    Args:
+        given: one Predictions a view, all of the same classes.
+        keys: (subject_id, exam_id) of the rows wanted; every key of the views must be among them.
+    """
     row_of = {key: row for row, key in enumerate(keys)}
     scores = np.full((len(keys), len(given), len(given[0].classes)), np.nan)
     images = np.zeros((len(keys), len(given)), dtype=np.int64)

@@ -41,7 +41,8 @@ class Interval:
         """As tables show it: `0.805 (0.734-0.867)`."""
         if np.isnan(self.value):
             return "undefined"
-        limits = "" if np.isnan(self.low) else f" ({self.low:.3f}-{self.high:.3f})"
+        between = "-" if self.low >= 0 else " to "  # a minus sign beside a hyphen cannot be read
+        limits = "" if np.isnan(self.low) else f" ({self.low:.3f}{between}{self.high:.3f})"
         return f"{self.value:.3f}{limits}"
 
 
@@ -125,7 +126,7 @@ def bootstrap(
         chunks = deque[Future[Mapping[str, NDArray[np.float64]]]]()
         parts: list[Mapping[str, NDArray[np.float64]]] = []
         for times in _draws(int(subject_of.max()) + 1, resamples, seed):
-            chunks.append(threads.submit(lambda times: statistic(times[:, subject_of]), times))
+            chunks.append(threads.submit(lambda times: statistic(np.take(times, subject_of, axis=1)), times))
             if len(chunks) > _THREADS:  # no more than a few chunks are held at once
                 parts.append(chunks.popleft().result())
         parts += [chunk.result() for chunk in chunks]

@@ -1,132 +1,193 @@
-"""The report as one HTML page that needs nothing beside it."""
+"""The report as one HTML page that needs nothing beside it.
+
+Style and script stand in the page, and its own policy lets the browser load nothing else and run nothing but them.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
-from ensemble_mammo.merit.definitions import FIGURES, title_of
-from ensemble_mammo.merit.intervals import CONFIDENCE
+from ensemble_mammo.merit.cells import UNDEFINED, is_number, limits, number, sort_key, written
+from ensemble_mammo.merit.charts import draw, legend
+from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.merit.overview import (
+    FUSED,
+    answer,
+    definitions_section,
+    figures_section,
+    headline_table,
+    made_section,
+    matrices,
+    warnings_first,
+)
 from ensemble_mammo.merit.results import Report
+from ensemble_mammo.merit.sections import BarChart, Cell, Chart, LineChart, Section, Table
 
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #16304a; background: #f3f6f9;
-  margin: 0; }
-main { max-width: 76rem; margin: 0 auto; padding: 2rem 1.5rem 3rem; background: #fff; }
-h1 { font-size: 1.7rem; margin: 0; }
-h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; border-bottom: 1px solid #d5dee7; padding-bottom: .25rem; }
-p { margin: .4rem 0; }
-.lead, .small { color: #52687d; }
-.small { font-size: .85rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: .3rem 0 .8rem; font-size: .93rem;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .45rem; text-align: right; border-bottom: 1px solid #e4eaf0; vertical-align: top; }
-th { font-weight: 600; background: #eef3f8; }
-th:first-child, td:first-child, .text td, .text th { text-align: left; }
-td:first-child { font-weight: 600; }
-tr.fused td { background: #f7fafc; }
-.limits { display: block; font-size: .78rem; color: #52687d; white-space: nowrap; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-.pictures img { width: 100%; border: 1px solid #d5dee7; border-radius: 6px; }
-.notes { background: #fff8e6; border-left: 4px solid #e0a800; padding: .6rem 1rem .6rem 2rem; margin: .6rem 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: .8rem 0; }
-dt { color: #52687d; } dd { margin: 0; }
-code { font-size: .8rem; word-break: break-all; }
-footer { margin-top: 2.5rem; font-weight: 600; }
-@media print { body { background: #fff; font-size: 10px; } .scroll { overflow: visible; }
-  main { padding: 0; max-width: none; }
-  .pictures { grid-template-columns: repeat(3, 1fr); } tr, img, dl { break-inside: avoid; } }
+ROWS_ON_PAGE = 500
+"""Rows of one table on the page; report.json and the CSV files have all."""
+
+ROWS_PRINTED = 40
+"""Rows of one table on paper."""
+
+_CUT_FROM = 20
+_NOTES_FIRST = 4
+_LARGE_FROM = 4
+_LONG, _SHORT = 40, 28
+_RANGE = re.compile(r"−?[\d.]+(?:–| to )−?[\d.]*\d")
+_DARK = """
+  --ground: #11171d; --raised: #1a222b; --ink: #e5eaef; --muted: #9dadbc; --rule: #2c3743;
+  --accent: #63b3ea; --shade: #63b3ea; --on-shade: #0b1218; --on-mid: #0b1218;
+  --warn: #e0a84a; --warn-ground: #262013; --warn-edge: #d09010;
+  --c0: #56b4e9; --c1: #ee8a45; --c2: #2cc097; --c3: #dd96c0; --c4: #e6b020; --c5: #8fa8ff; --c6: #d5dbe1;
+  color-scheme: dark;
 """
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ report.task.name }}: figures of merit</title>
-<style>{{ style }}</style>
-</head>
-<body><main>
-<h1>Figures of merit: {{ report.task.name }}</h1>
-<p class="lead">Classes {{ report.task.classes | join(", ") }}. True classes: {{ report.truth }}.</p>
 
-<h2>Figures</h2>
-<div class="scroll"><table>
-<thead><tr><th>level</th><th>exams</th><th>floor</th>{% for name in names %}<th>{{ titles[name] }}</th>{% endfor %}
-</tr></thead>
-<tbody>{% for level, figures in report.figures.items() %}
-<tr{% if level in ("right", "left", "subject") %} class="fused"{% endif %}>
-<td>{{ level }}</td><td>{{ report.counts[level].exams }}</td><td>{{ report.counts[level].majority | figure }}</td>
-{% for name in names %}<td>{{ figures[name].value | figure }}
-<span class="limits">{{ figures[name].low | figure }}–{{ figures[name].high | figure }}</span></td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-<p class="small">Below each value its {{ confidence }} % interval: percentile bootstrap over subjects,
-{{ report.resamples }} resamples, seed {{ report.seed }}; a resample in which a figure is undefined does
-not count for it. Floor: the accuracy of always naming the most frequent class.
-{% if "auc" in names %}The AUC and &ldquo;{{ titles[grouped] }}&rdquo; tell {{ report.task.positive | join(", ") }} from
-the rest. {% endif %}&ndash;: undefined.</p>
+def _asset(name: str) -> str:
+    return (files("ensemble_mammo.merit") / "templates" / name).read_text(encoding="utf-8")
 
-{% if report.notes %}<h2>Notes</h2>
-<ul class="notes">{% for note in report.notes %}<li>{{ note }}</li>{% endfor %}</ul>{% endif %}
 
-<h2>Confusion matrices</h2>
-<div class="pictures">{% for level, picture in pictures.items() %}
-<img alt="Confusion matrix of {{ level }}" src="data:image/png;base64,{{ picture }}">{% endfor %}
-</div>
-<p class="small">In each cell the number of exams and its share of the true class.</p>
-
-<h2>How it was made</h2>
-<div class="scroll"><table>
-<thead><tr><th>level</th><th>exams</th><th>subjects</th><th>fused without all views</th>
-<th>no view here</th><th>no true class</th></tr></thead>
-<tbody>{% for level, one in report.counts.items() %}<tr><td>{{ level }}</td><td>{{ one.exams }}</td>
-<td>{{ one.subjects }}</td><td>{{ one.incomplete }}</td><td>{{ one.absent }}</td><td>{{ one.unlabelled }}</td>
-</tr>{% endfor %}</tbody></table></div>
-<dl>
-<dt>Fusion</dt><dd>{{ made.fusion.rule }} of the views present{% if made.fusion.weights %}, weights
-{% for view, weight in made.fusion.weights.items() %}{{ view }} {{ weight }} {% endfor %}{% endif %};
-{% if made.fusion.breast_to_subject == "mean" %}the subject is fused from all her views{% else %}the subject has the
-scores of the breast with the higher score of {{ report.task.classes[-1] }}{% endif %}</dd>
-<dt>Intervals</dt><dd>{{ report.resamples }} resamples of subjects, seed {{ report.seed }}</dd>
-<dt>Versions</dt><dd>{% for name, version in report.versions.items() %}{{ name }} {{ version }}
-{%- if not loop.last %}, {% endif %}{% endfor %}</dd>
-</dl>
-{% if report.files %}<div class="scroll"><table class="text">
-<thead><tr><th>file</th><th>level</th><th>SHA-256</th></tr></thead>
-<tbody>{% for file in report.files %}<tr><td>{{ file.name }}</td><td>{{ file.level }}</td>
-<td><code>{{ file.sha256 }}</code></td></tr>{% endfor %}</tbody></table></div>{% endif %}
-<footer>Not a medical device; for research.</footer>
-</main></body></html>
-"""
+STYLE = _asset("base.css")
+"""What all pages share: light, calm, with tables that print."""
 
 
 def page(report: Report, pictures: Mapping[str, bytes]) -> str:
-    """The HTML of a report, with style and pictures inside it.
+    """The HTML of a report, with style, script, charts and pictures inside it.
 
     Args:
         report: what was found.
-        pictures: level -> PNG of its confusion matrix.
+        pictures: level -> PNG of its confusion matrix, to be saved from the page for slides; may be empty.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["figure"] = _figure
-    names = [name for name in FIGURES if name in next(iter(report.figures.values()), {})]
-    return environment.from_string(_PAGE).render(
-        report=report,
-        made=report.as_json(),
-        names=names,
-        titles={name: title_of(name) for name in names},
-        grouped="dense" if "dense" in names else "positive",
-        confidence=f"{CONFIDENCE:.0%}".removesuffix("%"),
-        style=STYLE,
-        pictures={level: base64.b64encode(data).decode("ascii") for level, data in pictures.items()},
+    style, script = STYLE + _asset("report.css").replace("/* dark */", _DARK), _asset("report.js")
+    drawn = {one.name.removeprefix("confusion-"): one for one in matrices(report)}
+    return (
+        _environment()
+        .from_string(_asset("report.html"))
+        .render(
+            report=report,
+            answer=answer(report),
+            headline=headline_table(report),
+            levels=tuple(report.figures),
+            matrix=drawn[report.top],
+            notes=warnings_first(report.notes),
+            sections=_sections(report),
+            pictures={f"confusion-{level}": _data_of(data) for level, data in pictures.items()},
+            policy=_policy(style, script),
+            style=Markup(style),
+            script=Markup(script),
+        )
     )
 
 
-def _figure(value: float) -> str:
-    return "–" if value != value else f"{value:.3f}"  # noqa: PLR0124  nan is not itself
+def _sections(report: Report) -> list[Section]:
+    """The studies, then the figures of every level, what they mean, and how they came about."""
+    lead = (
+        "Rows are true classes, columns predicted ones; a cell has the number of exams and its share of the true class."
+    )
+    confusion = Section("matrices", "Confusion matrices", lead, charts=matrices(report))
+    first = [confusion] if len(report.figures) > 1 else []
+    return [*first, *report.sections, figures_section(report), definitions_section(report), made_section(report)]
+
+
+def _policy(style: str, script: str) -> str:
+    """What the page may load: its own pictures, this style and this script, and nothing from anywhere else."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'"
+
+
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "any_of": _any_of,
+        "cell": _cell,
+        "data_of": _data_of,
+        "draw": draw,
+        "kept": _kept,
+        "kind": _kind,
+        "legend": legend,
+        "on_the_right": _on_the_right,
+        "plural": _plural,
+    }
+    environment.globals |= {
+        "cut_from": _CUT_FROM,
+        "notes_first": _NOTES_FIRST,
+        "row_class": _row_class,
+        "rows_on_page": ROWS_ON_PAGE,
+        "rows_printed": ROWS_PRINTED,
+    }
+    return environment
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _kept(text: str) -> Markup:
+    """Text whose intervals stay on one line."""
+    return Markup(_RANGE.sub(r'<span class="kept">\g<0></span>', str(escape(text))))
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _data_of(picture: bytes) -> str:
+    """A PNG or JPEG file as an address that holds it."""
+    kind = "jpeg" if picture.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def _kind(chart: Chart) -> str:
+    if isinstance(chart, LineChart):
+        return "lines"
+    if isinstance(chart, BarChart):
+        return "bars"
+    return "matrix large" if len(chart.classes) > _LARGE_FROM else "matrix"
+
+
+def _on_the_right(table: Table, column: int) -> bool:
+    """Whether a column holds numbers."""
+    return any(is_number(row[column]) for row in table.rows)
+
+
+def _row_class(table: Table, place: int, row: Sequence[Cell], levels: Sequence[str]) -> Markup:
+    """Marked rows; in the table of levels the fused ones, and the one that matters most."""
+    names = ["marked"] if place in table.marked else []
+    names += ["fused"] if levels and row[0] in FUSED else []
+    names += ["top-level"] if len(levels) > 1 and row[0] == levels[-1] else []
+    return Markup(' class="{}"').format(" ".join(names)) if names else Markup("")
+
+
+def _cell(cell: Cell, first: bool) -> Markup:
+    """A cell of a table, with what it is sorted by."""
+    tag = "th" if first else "td"
+    names, inside = _inside(cell)
+    names += ["n"] if first and "n" not in names and len(written(cell)) < _SHORT else []
+    attributes: dict[str, Any] = {"scope": "row"} if first else {}
+    attributes |= {"class": " ".join(names)} if names else {}
+    attributes |= {"data-v": sort_key(cell)} if sort_key(cell) else {}
+    opened = Markup("").join(Markup(' {}="{}"').format(key, value) for key, value in attributes.items())
+    return Markup("<{0}{1}>{2}</{0}>").format(tag, opened, inside)
+
+
+def _inside(cell: Cell) -> tuple[list[str], Markup]:
+    """The classes of a cell, and what stands in it."""
+    text = written(cell)
+    if isinstance(cell, Interval) and text != UNDEFINED:
+        within = limits(cell.low, cell.high)
+        span = Markup(' <span class="limits">{}</span>').format(within) if within else Markup("")
+        return ["n"], escape(number(cell.value)) + span
+    if text == UNDEFINED:
+        return ["void"], escape(text)
+    if is_number(cell):
+        return ["n"], escape(text)
+    inside = Markup("<code>{}</code>").format(text) if len(text) > _LONG and " " not in text else escape(text)
+    return (["t", "long"] if len(text) > _LONG else ["t"]), inside

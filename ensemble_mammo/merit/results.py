@@ -51,6 +51,8 @@ class PredictionFile:
     "of the file as it was read"
     level: str
     "what its rows are"
+    system: str = ""
+    "of several systems, whose it is; 'validation': thresholds and temperatures were fitted on it"
 
 
 @dataclass(frozen=True)

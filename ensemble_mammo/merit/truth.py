@@ -1,32 +1,38 @@
-"""True classes for predictions: counts a class in file order, a table of labels, or a prepared dataset."""
+"""True classes for predictions: counts in file order, class folders, a table, the files themselves, or a dataset."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.class_folders import ClassRows, class_rows
+from ensemble_mammo.merit.labels import ANY, Key, differing_remark, labels_of_table, raised
+from ensemble_mammo.merit.readings import Reading, labels_together
 from ensemble_mammo.records.leaks import leaks_of
 from ensemble_mammo.records.manifest import Dataset
-from ensemble_mammo.records.predictions import Predictions
-from ensemble_mammo.records.subject import LEVELS, views_of
+from ensemble_mammo.records.predictions import Predictions, view_predictions
+from ensemble_mammo.records.subject import LEVELS, View, views_of
 from ensemble_mammo.records.task import Task
 
-ANY = ""
-"""In a key of `Truth.labels`: whatever the level, or the exam."""
+__all__ = [
+    "ANY",
+    "UNKNOWN",
+    "Truth",
+    "truth_from_counts",
+    "truth_from_csv",
+    "truth_from_dataset",
+    "truth_from_folders",
+    "truth_from_readings",
+]
 
 UNKNOWN = -1
 """The number given to a row that has no label."""
-
-_PROBLEMS_SHOWN = 10
-
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Truth:
     remarks: tuple[str, ...] = ()
     "what a reader of figures on these classes must know, such as leaks between the dataset's splits"
 
+    rows: Mapping[str, ClassRows] = field(default_factory=dict)
+    "view -> the images of its class folders, in file order; empty where the classes come from elsewhere"
+
     def of(self, predictions: Predictions) -> NDArray[np.int64]:
         """The true class of each row [N], as numbers from 0; `UNKNOWN` where there is no label."""
         return np.array([self._one(predictions.level, *key) for key in predictions.keys], dtype=np.int64)
@@ -61,30 +70,71 @@ class Truth:
         """The subjects that have a label."""
         return {subject for _, subject, _ in self.labels}
 
+    def named(self, given: Sequence[Predictions]) -> list[Predictions]:
+        """Predictions without ids get those of the files in the class folders, so that views are joined by them.
+
+        Several images of one view of an exam are averaged. Predictions that have ids, and those whose files' names
+        say no subject, stay as they are.
+
+        Raises:
+            PredictionError: a view has another number of rows than its class folders have files.
+        """
+        found = []
+        for p in given:
+            rows = None if p.identified else self._rows_of(p)
+            keyed = rows is not None and bool(rows.keys)
+            found.append(view_predictions(View(p.level), p.classes, rows.keys, p.scores) if rows and keyed else p)
+        return found
+
+    def _rows_of(self, p: Predictions) -> ClassRows | None:
+        if not self.rows:
+            return None
+        if p.level not in self.rows:
+            raise PredictionError(
+                f"{self.source}: no folder of {p.level}, whose file carries no ids; found {', '.join(self.rows)}"
+            )
+        rows = self.rows[p.level]
+        if len(rows) != len(p):
+            raise PredictionError(
+                f"{rows.folder}: {len(rows)} images for the {len(p)} rows of {p.level}; each row must be one image: "
+                "give the folders that the predictions were made on, or the true classes as A=14,B=51,… or as a table"
+            )
+        return rows
+
     def placed(self, given: Sequence[Predictions]) -> Truth:
         """The same truth with ids: classes in file order get those of the rows.
 
         Raises:
             PredictionError: the number of rows is another, or the files have other rows or another order.
         """
-        if not self.ordered:
-            return self
+        in_order = {p.level: (p, self.ordered, self.source) for p in given if self.ordered}
         for p in given:
-            if len(p) != len(self.ordered):
+            if not p.identified and (rows := self._rows_of(p)) is not None:
+                in_order[p.level] = (p, rows.numbers, rows.folder)
+        if not in_order:
+            return self
+        for p, numbers, source in in_order.values():
+            if len(p) != len(numbers):
                 raise PredictionError(
-                    f"{self.source}: {len(self.ordered)} true classes for the {len(p)} rows of {p.level}; "
+                    f"{source}: {len(numbers)} true classes for the {len(p)} rows of {p.level}; "
                     "the counts must add up to the number of rows"
                 )
-        first = given[0]
-        for p in given[1:]:
-            row = next((i for i, (a, b) in enumerate(zip(first.keys, p.keys, strict=True), 1) if a != b), None)
-            if row is not None:
-                raise PredictionError(
-                    f"{self.source}: row {row} of {p.level} is another subject than row {row} of {first.level}, so "
-                    "true classes in file order do not fit both; give a table of labels with subject_id"
-                )
-        labels = {(ANY, *key): number for key, number in zip(first.keys, self.ordered, strict=True)}
-        return Truth(self.task, self.source, labels)
+        (first, numbers, _), *others = in_order.values()
+        for p, own, _ in others:
+            self._refuse_other_rows(first, numbers, p, own)
+        labels = {(ANY, *key): number for key, number in zip(first.keys, numbers, strict=True)}
+        return replace(self, labels={**self.labels, **labels}, ordered=())
+
+    def _refuse_other_rows(
+        self, first: Predictions, numbers: Sequence[int], other: Predictions, others: Sequence[int]
+    ) -> None:
+        ours, theirs = list(zip(first.keys, numbers, strict=True)), list(zip(other.keys, others, strict=True))
+        row = next((i for i, pair in enumerate(zip_longest(ours, theirs), 1) if pair[0] != pair[1]), None)
+        if row is not None:
+            raise PredictionError(
+                f"{self.source}: row {row} of {other.level} is another subject than row {row} of {first.level}, so "
+                "true classes in file order do not fit both; give a table of labels with subject_id, or files with ids"
+            )
 
 
 def truth_from_counts(text: str, task: Task) -> Truth:
@@ -115,45 +165,63 @@ def truth_from_counts(text: str, task: Task) -> Truth:
 def truth_from_csv(path: Path, task: Task) -> Truth:
     """True classes from a table: columns subject_id and label, and exam_id where a subject's exams differ.
 
-    Without exam_id (or where it is empty), the label holds for all exams of the subject. Other columns are passed over.
+    Without exam_id (or where it is empty), the label holds for all exams of the subject. Where breasts differ, a
+    column `side`, `view` or `level` says of what the row is (see `raised`). Other columns are passed over. The
+    breast-level layout `index,left_malignant,right_malignant` of 0 and 1 is read too.
 
     Raises:
         PredictionError: no table, columns missing, and every line that cannot be used (ten are shown).
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise PredictionError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise PredictionError(f"{path}: cannot be read as text: {error}") from error
-    reader = csv.DictReader(io.StringIO(text))
-    header = reader.fieldnames or []
-    missing = [name for name in ("subject_id", "label") if name not in header]
-    if missing:
-        raise PredictionError(
-            f"{path} line 1: column {', '.join(missing)} missing; found {', '.join(header) or 'nothing'}; "
-            "expected subject_id,label and perhaps exam_id, with commas"
-        )
-    labels: dict[Key, int] = {}
-    problems: list[str] = []
-    for row in reader:
-        subject, exam, label = ((row.get(name) or "").strip() for name in ("subject_id", "exam_id", "label"))
-        try:
-            number = task.index(label)
-        except ValueError as error:
-            problems.append(f"line {reader.line_num}: {error}")
-            continue
-        if not subject:
-            problems.append(f"line {reader.line_num}: subject_id is empty")
-        elif labels.setdefault((ANY, subject, exam), number) != number:
-            before = task.classes[labels[ANY, subject, exam]]
-            problems.append(f"line {reader.line_num}: subject {subject!r} is {label!r} here, {before!r} above")
-    if problems:
-        more = f" (and {len(problems) - _PROBLEMS_SHOWN} more)" if len(problems) > _PROBLEMS_SHOWN else ""
-        raise PredictionError(f"{path} " + "; ".join(problems[:_PROBLEMS_SHOWN]) + more)
-    if not labels:
+    stated, notes = labels_of_table(path, task)
+    if not stated:
         raise PredictionError(f"{path}: holds no label")
-    return Truth(task, path.name, labels)
+    labels, differing = raised(stated, task)
+    return Truth(task, path.name, labels, remarks=(*notes, *differing_remark(differing, task)))
+
+
+def truth_from_readings(readings: Sequence[Reading], task: Task) -> Truth:
+    """True classes out of the prediction files themselves, of one system or of several.
+
+    Raises:
+        PredictionError: no file holds any, or two files contradict each other.
+    """
+    stated = labels_together(readings, task)
+    if not stated:
+        raise PredictionError(
+            "the prediction files hold no true classes; give them by a table of labels, a dataset, class folders, or "
+            "in file order as A=14,B=51,C=50,D=13"
+        )
+    labels, differing = raised(stated, task)
+    return Truth(task, "labels in the prediction files", labels, remarks=differing_remark(differing, task))
+
+
+def truth_from_folders(root: Path, task: Task, split: str = "") -> Truth:
+    """True classes from the tree `<root>/<VIEW>/[<split>/]<CLASS>/<files>` that plain files were predicted on.
+
+    The rows of a file stand in the order in which Keras lists such a tree: class folders by name, then files by name.
+    Where the files' names give ids, `Truth.named` puts them onto the rows.
+
+    Args:
+        root: the tree.
+        task: its classes name the folders.
+        split: which of several splits; empty: the only one, else `test`.
+
+    Raises:
+        PredictionError: no such tree, or folders that are no classes.
+    """
+    rows = class_rows(root, task, split)
+    stated: dict[Key, int] = {}
+    for view, one in rows.items():
+        for key, number in zip(one.keys, one.numbers, strict=False):
+            stated[view, *key] = max(stated.get((view, *key), number), number)
+    labels, differing = raised(stated, task)
+    remarks = differing_remark(differing, task)
+    if list(task.classes) != sorted(task.classes):
+        remarks += (
+            f"class folders were listed by name ({', '.join(sorted(task.classes))}), as Keras does; the columns of the "
+            f"files are taken as {', '.join(task.classes)}",
+        )
+    return Truth(task, f"class folders of {root.name or root}", labels, remarks=remarks, rows=rows)
 
 
 def truth_from_dataset(dataset: Dataset, task: Task, split: str | None = None) -> Truth:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
-from ensemble_mammo.merit.sources import sources_of
+from ensemble_mammo.merit.sources import predictions_of, read_sources, sources_of
 from ensemble_mammo.records.predictions import write_predictions
 from ensemble_mammo.records.task import Task
 
@@ -27,7 +27,7 @@ def fuse_files(
         OutputError: the folder cannot be written.
     """
     sources = sources_of([paths] if isinstance(paths, (str, Path)) else paths)
-    fused = fuse([source.read(task) for source in sources], task, fusion)
+    fused = fuse(predictions_of(read_sources(sources, task)), task, fusion)
     if out is not None:
         for level, predictions in fused.levels.items():
             write_predictions(out / f"{level}.csv", predictions)

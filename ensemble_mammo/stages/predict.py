@@ -6,8 +6,8 @@ import json
 import logging
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.provenance import provenance
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
+from ensemble_mammo.records.calibration_file import Calibration, read_calibration
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
@@ -38,7 +40,7 @@ from ensemble_mammo.records.predictions import (
     write_predictions,
 )
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.subject import LEVELS, View
+from ensemble_mammo.records.subject import LEVELS, SUBJECT, View
 from ensemble_mammo.records.task import Task
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ class PredictOptions:
     "what one file may cost"
     task: str = ""
     "refuse networks of another task; empty: whatever they are"
+    calibration: Path | None = None
+    "calibration.json of a report: temperatures are applied to every level after fusion"
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,12 @@ class Scores:
     "right, left and subject"
     notes: tuple[str, ...]
     "what was left out, averaged or missing"
+    runs: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    "view -> what the runs that were used say of their training"
+    calibration: Calibration | None = None
+    "whose temperatures were applied to every level"
+    sets: Mapping[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    "level -> the conformal set of each row; levels without are not named"
 
     def levels(self) -> list[Predictions]:
         """Every table: views first, then breasts, then subjects."""
@@ -113,10 +123,13 @@ def predict(
     Raises:
         RunError: no run for any view there, of another task, or runs that do not belong together.
         DatasetError: no usable image; two patients or studies in one folder; another preparation.
-        PredictionError: a view is missing and `require_all_views` is set.
+        PredictionError: a view is missing and `require_all_views` is set; a calibration of other levels, of another
+            task or of another fusion.
     """
     options = options or PredictOptions()
     runs = load_runs(models, options.task or None, resolve_device(options.device), options.only)
+    first = next(iter(runs.values()))[0]
+    calibration = _calibration(options, first.task, list(runs))
     notes: list[str] = []
     if isinstance(source, Dataset):
         for view, (run, *_) in runs.items():
@@ -126,7 +139,6 @@ def predict(
     else:
         stream, total = _from_folders(source, runs, options, notes)
     keys, scores = _score(track(stream, total, "predict"), runs, options.batch_size)
-    first = next(iter(runs.values()))[0]
     views = {
         view: view_predictions(view, first.classes, keys[view], np.array(scores[view])) for view in View if keys[view]
     }
@@ -137,7 +149,9 @@ def predict(
     notes += _absent(views, source, options.fusion)
     fused = fuse(list(views.values()), first.task, options.fusion)
     notes += [*_repeated(views), *fused.notes]
-    result = Scores(first.task, views, fused, tuple(notes))
+    result = Scores(first.task, views, fused, tuple(notes), provenance(runs))
+    if calibration is not None:
+        result = _calibrated(result, calibration)
     if out is not None:
         _write(result, out, models, options)
     return result
@@ -145,6 +159,55 @@ def predict(
 
 def _name(source: Dataset | Path) -> str:
     return str(source.root if isinstance(source, Dataset) else source)
+
+
+def _calibration(options: PredictOptions, task: Task, views: Sequence[View]) -> Calibration | None:
+    """The calibration that was asked for, refused before anything is predicted if it does not fit.
+
+    Raises:
+        PredictionError: it is of another task or fusion, or lacks a level.
+    """
+    if options.calibration is None:
+        return None
+    found = read_calibration(options.calibration, task)
+    found.require([*views, *dict.fromkeys(str(view.side) for view in views), SUBJECT], task.classes)
+    fusion = options.fusion
+    own = {
+        "rule": fusion.rule,
+        "weights": dict(fusion.weights),
+        "breast_to_subject": fusion.breast_to_subject or task.breast_to_subject,
+    }
+    other = [f"{key} {found.fusion.get(key)!r}, here {own[key]!r}" for key in own if found.fusion.get(key) != own[key]]
+    if other:
+        raise PredictionError(
+            f"{options.calibration}: fitted on scores that were fused otherwise ({'; '.join(other)}); "
+            "predict with the same fusion, or make the report again with this one"
+        )
+    return found
+
+
+def _calibrated(scores: Scores, calibration: Calibration) -> Scores:
+    """Every level by its own temperature: the views were fused before."""
+    exams = ", ".join(f"{table.level} {calibration.levels[table.level].exams}" for table in scores.levels())
+    notes = [
+        f"scores were scaled by the temperatures of a calibration (validation exams: {exams}); they hold for the "
+        "networks that it was fitted with. A report or fusion of these tables would fuse the scaled views again: name "
+        "right.csv, left.csv and subject.csv beside the views"
+    ]
+    notes += [
+        f"{table.level}: left as it was, since {note}"
+        for table in scores.levels()
+        if (note := calibration.levels[table.level].note)
+    ]
+    sets = {table.level: calibration.sets(table) for table in scores.levels()}
+    return replace(
+        scores,
+        views={view: calibration.apply(table) for view, table in scores.views.items()},
+        fused=replace(scores.fused, levels={k: calibration.apply(t) for k, t in scores.fused.levels.items()}),
+        notes=(*scores.notes, *notes),
+        calibration=calibration,
+        sets={level: rows for level, rows in sets.items() if rows},
+    )
 
 
 def _refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
@@ -284,12 +347,28 @@ def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:
         "fusion": fusion.rule,
         "notes": list(scores.notes),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
-        "levels": {table.level: _rows(table) for table in scores.levels()},
+        "runs": dict(scores.runs),
+        "calibration": _calibration_as_json(scores),
+        "levels": {table.level: _rows(table, scores.sets.get(table.level)) for table in scores.levels()},
         "disclaimer": "Not a medical device; for research.",
     }
 
 
-def _rows(table: Predictions) -> list[dict[str, Any]]:
+def _calibration_as_json(scores: Scores) -> dict[str, Any] | None:
+    """The temperature of each level and the rule of its conformal sets; None where none were applied."""
+    if scores.calibration is None:
+        return None
+    levels = {table.level: scores.calibration.levels[table.level] for table in scores.levels()}
+    return {
+        "fingerprint": scores.calibration.fingerprint,
+        "levels": {
+            level: {"temperature": one.temperature, "sets": one.sets and asdict(one.sets)}
+            for level, one in levels.items()
+        },
+    }
+
+
+def _rows(table: Predictions, sets: list[tuple[str, ...]] | None) -> list[dict[str, Any]]:
     return [
         {
             "subject_id": subject,
@@ -299,5 +378,6 @@ def _rows(table: Predictions) -> list[dict[str, Any]]:
             "scores": dict(zip(table.classes, (float(s) for s in table.scores[i]), strict=True)),
             "predicted": table.classes[int(np.argmax(table.scores[i]))],
         }
+        | ({} if sets is None else {"set": list(sets[i])})
         for i, (subject, exam) in enumerate(table.keys)
     ]

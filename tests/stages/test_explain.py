@@ -48,7 +48,7 @@ def plain_runs(monkeypatch, preparation, settings=()):
     made = {
         view: LoadedRun(None, recipe, view, task, task.classes, preparation, ImageItself().eval(), {}) for view in View
     }
-    monkeypatch.setattr("ensemble_mammo.stages.explain._load", lambda models, options: made)
+    monkeypatch.setattr("ensemble_mammo.stages.explain.run._load", lambda models, options: made)
 
 
 def exam_with_a_blob(folder, row, from_chest_wall, height=320):
@@ -166,7 +166,7 @@ def test_every_method_gives_a_map_from_0_to_1(subject, runs, tmp_path, method):
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"method": "gradcam"}, "method 'gradcam' is not one of grad-cam, grad-cam"),
+        ({"method": "gradcam"}, "method 'gradcam' is not one of grad-cam, class-map, grad-cam"),
         ({"levels": (0.5, 1.0)}, r"contour levels \(0\.5, 1\.0\) must lie between 0 and 1"),
         ({"levels": ()}, "contour levels"),
     ],

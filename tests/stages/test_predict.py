@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,17 @@ from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.learning.checkpoint import load_run
 from ensemble_mammo.learning.images import to_input
 from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.records.calibration_file import (
+    Calibration,
+    LevelCalibration,
+    SetRule,
+    read_calibration,
+    write_calibration,
+)
 from ensemble_mammo.records.manifest import read_dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.predict import PredictOptions, predict
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -250,3 +259,91 @@ def test_two_patients_in_one_folder_are_refused(subject, exams, runs):
     shutil.copy(exams / "PH0002" / "CC_R.dcm", subject / "second.dcm")
     with pytest.raises(DatasetError, match="files of 2 patients"):
         predict(subject, runs)
+
+
+TEMPERATURES = {level: 1.2 + place / 10 for place, level in enumerate(LEVELS)}
+
+
+def calibration_made(path, task="density", **changes):
+    """calibration.json with another temperature at every level, and sets that hold what scores 0.2 or more."""
+    levels = {
+        str(level): LevelCalibration(value, 40, 40, SetRule("lac", 0.9, 0.8)) for level, value in TEMPERATURES.items()
+    }
+    fusion = {"rule": "mean", "weights": {}, "breast_to_subject": TASKS[task].breast_to_subject}
+    write_calibration(path, replace(Calibration(task, TASKS[task].classes, levels, fusion, "ab" * 32), **changes))
+    return path
+
+
+def test_temperatures_are_applied_to_every_level_after_fusion(dataset, runs, tmp_path):
+    plain = scores_of(predict(dataset, runs))
+    made = PredictOptions(calibration=calibration_made(tmp_path / "calibration.json"))
+    result = predict(dataset, runs, tmp_path, made)
+    found = scores_of(result)
+    assert list(found) == list(plain)
+    for level, rows in plain.items():
+        for subject, scores in rows.items():
+            powers = scores ** (1 / TEMPERATURES[level])
+            assert np.allclose(found[level][subject], powers / powers.sum(), atol=1e-9)
+            assert found[level][subject].argmax() == scores.argmax()
+    assert any("scaled by the temperatures of a calibration (validation exams: CC_R 40" in n for n in result.notes)
+    text = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
+    assert {k: v["temperature"] for k, v in text["calibration"]["levels"].items()} == pytest.approx(TEMPERATURES)
+    for level, rows in text["levels"].items():
+        written = pd.read_csv(tmp_path / "predictions" / f"{level}.csv")
+        assert len(written) == len(rows)
+        for place, row in enumerate(rows):
+            before = plain[level][row["subject_id"]]
+            assert row["set"] == [name for name, score in zip("ABCD", before, strict=True) if score >= 0.2 - 1e-8]
+            assert written[list("ABCD")].iloc[place].tolist() == list(row["scores"].values())
+
+
+def test_without_a_calibration_rows_have_no_set(exams, runs, tmp_path):
+    predict(exams / "PH0001", runs, tmp_path)
+    text = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
+    assert text["calibration"] is None and "set" not in text["levels"]["subject"][0]
+
+
+def test_a_level_whose_temperature_could_not_be_determined_is_said(exams, runs, tmp_path):
+    path = calibration_made(tmp_path / "calibration.json")
+    found = read_calibration(path)
+    levels = dict(found.levels) | {"left": LevelCalibration(1.0, 9, 9, None, {}, "9 validation exams are too few")}
+    write_calibration(path, replace(found, levels=levels))
+    plain = scores_of(predict(exams / "PH0001", runs))
+    result = predict(exams / "PH0001", runs, None, PredictOptions(calibration=path))
+    assert "left: left as it was, since 9 validation exams are too few" in result.notes
+    assert np.allclose(scores_of(result)["left"]["PH0001"], plain["left"]["PH0001"])
+    assert "left" not in result.sets and "right" in result.sets
+
+
+def test_a_calibration_that_does_not_fit_is_refused_before_anything_is_predicted(exams, runs, tmp_path):
+    path = tmp_path / "calibration.json"
+
+    def refused(match, fusion=None):
+        options = PredictOptions(calibration=path, fusion=fusion or Fusion())
+        with pytest.raises(PredictionError, match=match):
+            predict(exams / "PH0001", runs, tmp_path / "out", options)
+        assert not (tmp_path / "out").exists()
+
+    refused(r"calibration\.json: no such file")
+    calibration_made(path, "pathology")
+    refused(r"of the task pathology .*, expected density")
+    calibration_made(path)
+    refused("fused otherwise .*rule 'mean', here 'median'", Fusion("median"))
+    refused(r"weights \{\}, here \{'CC_R': 2\}", Fusion(weights={"CC_R": 2}))
+    calibration_made(path, levels={"CC_R": LevelCalibration(1.5, 40, 40)})
+    refused(r"no temperature for CC_L, MLO_R, MLO_L, right, left, subject \(it has CC_R\)")
+
+
+def test_predictions_say_which_trainings_they_come_from(exams, folds, tmp_path):
+    predict(exams / "PH0001", folds, tmp_path / "out")
+    text = json.loads((tmp_path / "out" / "predictions" / "predictions.json").read_text())
+    assert {view: [one["fold"] for one in own] for view, own in text["runs"].items()} == {
+        "CC_R": ["fold-0", "fold-1"],
+        "CC_L": ["fold-0"],
+        "MLO_R": ["fold-0"],
+        "MLO_L": ["fold-0"],
+    }
+    one = text["runs"]["CC_R"][0]
+    checksum = (folds / "fold-0" / "CC_R" / "weights.safetensors.sha256").read_text().split()[0]
+    assert one["weights_sha256"] == checksum and one["data_fingerprint"] and one["versions"]["torch"]
+    assert str(tmp_path) not in json.dumps(text["runs"])

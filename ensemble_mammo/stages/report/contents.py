@@ -5,9 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ensemble_mammo.merit.sections import Section
+from ensemble_mammo.stages.report import (
+    baseline,
+    calibration,
+    classes,
+    comparison,
+    errors,
+    fusion,
+    maps,
+    planning,
+    provenance,
+    readers,
+    second_look,
+    subgroups,
+    two_classes,
+)
 from ensemble_mammo.stages.report.study import Study
 
-CONTENTS: tuple[Callable[[Study], Section | None], ...] = ()
+CONTENTS: tuple[Callable[[Study], Section | None], ...] = (
+    comparison.section,
+    baseline.section,
+    classes.section,
+    two_classes.section,
+    subgroups.section,
+    fusion.section,
+    second_look.section,
+    errors.section,
+    readers.section,
+    calibration.section,
+    maps.section,
+    planning.section,
+    provenance.section,
+)
 """Each makes one section, or None where there is nothing to say."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.columns import Columns
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.intervals import RESAMPLES
 from ensemble_mammo.records.manifest import Dataset
@@ -28,6 +29,8 @@ class ReportOptions:
     "leave exams without a true class out, with a note, instead of refusing them"
     remarks: tuple[str, ...] = ()
     "what else stands among the notes, such as what an audit found"
+    columns: Columns | None = None
+    "which column holds what in CSV files that are neither ours nor peers'"
     dataset: Dataset | None = None
     "whose columns make subgroups, and whose images stand beside the worst errors"
     groups: Path | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
-from ensemble_mammo.merit.fusion import Fusion, fuse
+from ensemble_mammo.merit.breasts import subject_of_breasts
+from ensemble_mammo.merit.columns import Columns
+from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
 from ensemble_mammo.merit.results import PredictionFile
-from ensemble_mammo.merit.sources import sources_of
+from ensemble_mammo.merit.sources import UNNAMED, predictions_of, read_sources, systems_of
 from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import LEVELS, SUBJECT, Side, View, views_of
@@ -18,18 +21,75 @@ from ensemble_mammo.stages.report.options import ReportOptions
 _SHOWN = 10
 
 
+@dataclass(frozen=True)
+class SystemRead:
+    """One system as it was given."""
+
+    predictions: list[Predictions]
+    "one a level, in the order of `LEVELS`"
+    files: tuple[PredictionFile, ...]
+    "what was read; of a file that holds several levels one entry each"
+    notes: tuple[str, ...] = ()
+    "what a reader must know; no ids"
+    folders: tuple[Path, ...] = ()
+    "where the files lie"
+
+
 def read_given(
-    predictions: Sequence[str | Path | Predictions], task: Task
+    predictions: Sequence[str | Path | Predictions], task: Task, columns: Columns | None = None
 ) -> tuple[list[Predictions], tuple[PredictionFile, ...]]:
-    """What was given, files and tables in memory alike, in the order of `LEVELS`.
+    """What was given of one system, files and tables in memory alike, in the order of `LEVELS`.
+
+    Raises:
+        PredictionError: files that are no prediction files of the task, or a level given twice.
+    """
+    systems = read_systems(predictions, task, columns)
+    if len(systems) > 1:
+        raise PredictionError(f"expected one system, found {', '.join(systems)}")
+    (read,) = systems.values()
+    return read.predictions, read.files
+
+
+def read_systems(
+    predictions: Sequence[str | Path | Predictions],
+    task: Task,
+    columns: Columns | None = None,
+    truth: Truth | None = None,
+) -> dict[str, SystemRead]:
+    """What was given of each system, in the order given; one without a name is called ''.
+
+    Args:
+        predictions: arguments as `systems_of` takes them; tables in memory are of the system without a name.
+        task: its classes.
+        columns: of CSV that are neither ours nor peers'.
+        truth: puts ids onto the rows of plain files where it comes from class folders.
 
     Raises:
         PredictionError: files that are no prediction files of the task, or a level given twice.
     """
     held = [one for one in predictions if isinstance(one, Predictions)]
     named = [one for one in predictions if not isinstance(one, Predictions)]
-    sources = sources_of(named) if named or not held else []
-    given = held + [source.read(task) for source in sources]
+    systems = systems_of(named) if named or not held else {UNNAMED: []}
+    if held and list(systems) != [UNNAMED]:
+        raise PredictionError(f"predictions in memory have no system's name, {next(iter(systems))}=… has; name none")
+    found = {}
+    for name, sources in systems.items():
+        readings = read_sources(sources, task, columns)
+        given = [*held, *predictions_of(readings)]
+        _check(given, task)
+        given.sort(key=lambda p: LEVELS.index(p.level))
+        files = tuple(
+            PredictionFile(source.path.name, source.sha256(), p.level)
+            for source, reading in zip(sources, readings, strict=True)
+            for p in reading.predictions
+        )
+        notes = tuple(note for reading in readings for note in reading.notes)
+        folders = tuple(dict.fromkeys(source.path.parent for source in sources))
+        found[name] = SystemRead(truth.named(given) if truth else given, files, notes, folders)
+    return found
+
+
+def _check(given: Sequence[Predictions], task: Task) -> None:
     for p in given:
         if p.classes != task.classes:
             raise PredictionError(
@@ -39,30 +99,43 @@ def read_given(
     twice = [level for level in LEVELS if sum(p.level == level for p in given) > 1]
     if twice:
         raise PredictionError(f"level {twice[0]} is given more than once: give each level once")
-    given.sort(key=lambda p: LEVELS.index(p.level))
-    return given, tuple(PredictionFile(s.path.name, s.sha256(), s.level) for s in sources)
 
 
 def levels_of(given: Sequence[Predictions], task: Task, fusion: Fusion) -> tuple[dict[str, Predictions], list[str]]:
-    """The rows of each level to report, in the order of `LEVELS`; given ones as they are, others fused."""
+    """The rows of each level to report, in the order of `LEVELS`; given ones as they are, others fused.
+
+    Where the rule takes the worse breast and both breasts have files of their own, the subject is made from these.
+    """
     levels = {p.level: p for p in given}
     views = [p for p in given if p.level in tuple(View)]
-    if not views:
-        return {str(level): levels[level] for level in LEVELS if level in levels}, []
-    fused = fuse(views, task, fusion)
-    notes = list(fused.notes)
-    sides = {View(p.level).side for p in views}
-    for level in (*map(str, Side), SUBJECT):
-        if level in levels:
-            notes.append(f"{level}: reported from its own file, not fused again")
-        elif level == SUBJECT and len(sides) < len(Side):
-            notes.append(f"subject is left out: only views of the {next(iter(sides))} breast are given")
-        elif level != SUBJECT and sum(p.level in views_of(level) for p in views) < len(views_of(level)):
-            needed = " and ".join(views_of(level))
-            notes.append(f"{level} is left out: it is fused from {needed}, and not both are given")
-        elif level in fused.levels:
-            levels[level] = fused.levels[level]
+    breasts = [levels[side] for side in Side if side in levels]
+    by_maximum = (fusion.breast_to_subject or task.breast_to_subject) == "maximum"
+    notes: list[str] = []
+    if SUBJECT not in levels and len(breasts) == len(Side) and (by_maximum or not views):
+        levels[SUBJECT], made = subject_of_breasts(breasts, task, fusion)
+        notes += made
+    if views:
+        fused = fuse(views, task, fusion)
+        notes = [*fused.notes, *notes]
+        own = {p.level for p in given}
+        for level in (*map(str, Side), SUBJECT):
+            if level in own:
+                notes.append(f"{level}: reported from its own file, not fused again")
+            elif level not in levels:
+                notes += _from_views(level, views, fused, levels)
     return {str(level): levels[level] for level in LEVELS if level in levels}, notes
+
+
+def _from_views(level: str, views: Sequence[Predictions], fused: Fused, levels: dict[str, Predictions]) -> list[str]:
+    """Put a fused level among the others, or say why not."""
+    sides = {View(p.level).side for p in views}
+    if level == SUBJECT and len(sides) < len(Side):
+        return [f"subject is left out: only views of the {next(iter(sides))} breast are given"]
+    if level != SUBJECT and sum(p.level in views_of(level) for p in views) < len(views_of(level)):
+        return [f"{level} is left out: it is fused from {' and '.join(views_of(level))}, and not both are given"]
+    if level in fused.levels:
+        levels[level] = fused.levels[level]
+    return []
 
 
 def unlabelled_exams(given: Sequence[Predictions], labels: Truth, options: ReportOptions) -> set[tuple[str, str]]:

@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 from ensemble_mammo import __version__
 from ensemble_mammo.merit.definitions import FIGURES, title_of
 from ensemble_mammo.merit.displays import confusion_png
+from ensemble_mammo.merit.exports import write_tables
 from ensemble_mammo.merit.figures import UndefinedFigureWarning, confusion_matrix, undefined
 from ensemble_mammo.merit.fusion import incomplete
 from ensemble_mammo.merit.intervals import Interval, intervals
 from ensemble_mammo.merit.page import page
 from ensemble_mammo.merit.results import LevelCounts, Report
-from ensemble_mammo.merit.truth import ANY, UNKNOWN, Truth
+from ensemble_mammo.merit.truth import UNKNOWN, Truth
+from ensemble_mammo.records.calibration_file import CALIBRATION, write_calibration
 from ensemble_mammo.records.files import write_bytes, write_text
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.task import Task
+from ensemble_mammo.stages.report.calibration_study import fitted
 from ensemble_mammo.stages.report.contents import sections_of
+from ensemble_mammo.stages.report.gather import gather
 from ensemble_mammo.stages.report.options import ReportOptions
-from ensemble_mammo.stages.report.read import levels_of, read_given, unlabelled_exams
-from ensemble_mammo.stages.report.study import Judged, Study, judged
+from ensemble_mammo.stages.report.study import Judged, Study
 
 
 def report(
@@ -50,54 +53,28 @@ def report(
         OutputError: the folder cannot be written.
     """
     options = options or ReportOptions()
-    given, files = read_given(predictions, truth.task)
-    labels = truth.placed(given)
-    unlabelled = unlabelled_exams(given, labels, options)
-    levels, notes = levels_of(given, truth.task, options.fusion)
-    notes += [*labels.remarks, *options.remarks]
-    notes += _truth_notes(given, labels, len(unlabelled))
-    study = Study(truth.task, labels, options, tuple(given), {level: judged(p, labels) for level, p in levels.items()})
-    exams = len({key for p in given for key in p.keys})
+    gathered = gather(predictions, truth, options)
+    study = gathered.study
+    classes = len(truth.task.classes)
     figures = {level: _figures(one, truth.task, options) for level, one in study.levels.items()}
-    confusion = {
-        level: confusion_matrix(one.true, one.predicted, len(truth.task.classes)) for level, one in study.levels.items()
-    }
-    notes += _undefined_notes(figures, confusion, truth.task)
+    confusion = {level: confusion_matrix(one.true, one.predicted, classes) for level, one in study.levels.items()}
     found = Report(
         truth.task,
         figures,
         confusion,
-        {level: _counts(one, levels[level], labels, exams) for level, one in study.levels.items()},
+        {level: _counts(one, gathered.rows[level], study.truth, gathered.exams) for level, one in study.levels.items()},
         truth.source,
         options.fusion,
         options.resamples,
         options.seed,
-        files,
-        tuple(notes),
+        gathered.files,
+        (*gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
         _versions(),
         tuple(sections_of(study)),
     )
     if out is not None:
-        _write(found, out)
+        _write(found, study, out)
     return found
-
-
-def _truth_notes(given: Sequence[Predictions], labels: Truth, unlabelled: int) -> list[str]:
-    notes = []
-    if unlabelled:
-        notes.append(f"predicted exams left out because they have no true class: {unlabelled}")
-    predicted = {subject for p in given for subject in p.subject_ids}
-    if seen := len(labels.learned & predicted):
-        notes.append(
-            f"of the {len(predicted)} subjects {seen} are of the dataset's splits train and val: figures of networks "
-            "that learned from this dataset are no test figures"
-        )
-    unused = len(labels.subjects() - labels.learned - predicted)
-    if unused:
-        notes.append(f"subjects with a true class but no prediction: {unused}")
-    if labels.task.breast_to_subject == "maximum" and all(level == ANY for level, _, _ in labels.labels):
-        notes.append("the true class of an exam was taken for each of its views and breasts")
-    return notes
 
 
 def _undefined_notes(
@@ -148,9 +125,13 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _write(found: Report, out: Path) -> None:
+def _write(found: Report, study: Study, out: Path) -> None:
     pictures = {level: confusion_png(counts, found.task.classes, level) for level, counts in found.confusion.items()}
     for level, picture in pictures.items():
         write_bytes(out / f"confusion_{level}.png", picture)
+    calibration = fitted(study)
+    if calibration is not None:
+        write_calibration(out / CALIBRATION, calibration)
+    write_tables(out, found, study.options.tables)
     write_text(out / "report.json", json.dumps(found.as_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(out / "report.html", page(found, pictures))

@@ -1,0 +1,41 @@
+"""Which training a network comes from, in facts that can be published: no paths, no ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun
+from ensemble_mammo.records.recipe_files import recipe_to_toml
+from ensemble_mammo.records.subject import View
+
+_FACTS = ("seed", "epochs", "kept_epoch", "val_accuracy", "val_loss", "data_fingerprint", "images", "versions")
+"""Keys of run.json that are handed on as they are."""
+
+
+def provenance(runs: Mapping[View, Sequence[LoadedRun]]) -> dict[str, list[dict[str, Any]]]:
+    """What run.json and the recipe of each loaded run say of it, by view.
+
+    Returns:
+        view -> a mapping a run: `fold` (null where there are none), `network`, `pretrained`, `source` (of the recipe),
+        `recipe_sha256` (of the resolved recipe.toml), `input` (height x width), the facts of run.json (`seed`,
+        `epochs`, `kept_epoch`, `val_accuracy`, `val_loss`, `data_fingerprint`, `images` by split and class,
+        `versions`; null where it lacks them) and `weights_sha256`.
+    """
+    return {view.value: [_facts(run) for run in own] for view, own in runs.items()}
+
+
+def _facts(run: LoadedRun) -> dict[str, Any]:
+    fold = run.folder.resolve().parent.name
+    recipe = run.recipe
+    return {
+        "fold": fold if fold.startswith("fold-") else None,
+        "network": recipe.network.name,
+        "pretrained": recipe.network.pretrained,
+        "source": recipe.source,
+        "recipe_sha256": hashlib.sha256(recipe_to_toml(recipe).encode()).hexdigest(),
+        "input": f"{recipe.input.height} x {recipe.input.width}",
+        **{name: run.info.get(name) for name in _FACTS},
+        "weights_sha256": (run.folder / CHECKSUM).read_text(encoding="utf-8").split()[0],
+    }

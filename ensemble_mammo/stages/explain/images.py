@@ -1,0 +1,96 @@
+"""The images that are explained: rows of a dataset, or the files of one subject's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_mammo.archives.subjects import SubjectImage, subject_images
+from ensemble_mammo.archives.tables import read_views
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.imaging.prepared import Placement, prepare_pixels
+from ensemble_mammo.imaging.read import Limits, read_mammogram
+from ensemble_mammo.learning.checkpoint import LoadedRun
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.explain.options import ExplainOptions
+
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ExamImage:
+    """An image on its way to its map: original pixels, prepared pixels, and how they lie."""
+
+    key: tuple[str, str]
+    "subject and exam"
+    view: View
+    "its projection"
+    original: Grey
+    "[H, W] as the map is laid over it: of the source file, or of the dataset's prepared image; 0 to 1"
+    prepared: NDArray[np.uint16]
+    "[h, w] as the network's input is made from it"
+    placement: Placement | None
+    "of the prepared image in the original; None: they are the same"
+    image_id: str = ""
+    "in the dataset; empty for a subject's folder"
+
+
+def images_to_explain(
+    source: Dataset | Path, runs: Mapping[View, LoadedRun], options: ExplainOptions, notes: list[str]
+) -> tuple[Iterator[ExamImage], int]:
+    """The images, exam by exam, and how many there are; what was left out is added to the notes.
+
+    Raises:
+        DatasetError: no usable image, or another preparation.
+        RunError: no run of a view that is there.
+    """
+    if isinstance(source, Dataset):
+        for view, run in runs.items():
+            source.require_preparation(run.preparation, view)
+        rows = source.rows(split=options.split or None)
+        rows = rows[rows["view"].isin(list(runs))]
+        if rows.empty:
+            raise DatasetError(f"{source.root}: no image in split {options.split!r} of the views {', '.join(runs)}")
+        rows = rows.sort_values(["subject_id", "exam_id", "view", "image_id"], kind="stable")
+        return _from_rows(source, rows.to_dict("records")), len(rows)
+    found, said = subject_images(source, read_views(options.views) if options.views else None, options.workers)
+    notes += said
+    jobs = [(image, runs[image.view].preparation, options.limits) for image in found if image.view in runs]
+    if not jobs:
+        raise RunError(f"{source}: has {', '.join(sorted({i.view for i in found}))}, the runs are of {', '.join(runs)}")
+    return _from_files(jobs, options, notes), len(jobs)
+
+
+def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[ExamImage]:
+    for row in rows:
+        pixels = read_png16(dataset.root / row["file"])
+        original = pixels.astype(np.float32) / np.float32(65535)
+        key = row["subject_id"], row["exam_id"]
+        yield ExamImage(key, View(row["view"]), original, pixels, None, row["image_id"])
+
+
+def _from_files(
+    jobs: list[tuple[SubjectImage, Preparation, Limits]], options: ExplainOptions, notes: list[str]
+) -> Iterator[ExamImage]:
+    for outcome in spread(_read, jobs, options.workers, options.limits.seconds):
+        image = outcome.item[0]
+        if outcome.value is None:
+            notes.append(f"left out: {outcome.error}")
+        else:
+            yield ExamImage(image.key, image.view, *outcome.value)
+
+
+def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement]:
+    image, preparation, limits = job
+    mammogram = read_mammogram(image.path, preparation, limits)
+    prepared = prepare_pixels(mammogram, preparation)
+    return mammogram.pixels, prepared.pixels, prepared.placement

@@ -1,0 +1,156 @@
+"""explain: class activation maps over the pixels of the mammogram."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, overlay, sheet
+from ensemble_mammo.learning.cam import ActivationMap, activation_maps
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
+from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.records.files import write_text, written_beside
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.explain.images import ExamImage, Grey, images_to_explain
+from ensemble_mammo.stages.explain.measure import Measuring
+from ensemble_mammo.stages.explain.options import ExplainOptions, MapFiles
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of an exam with its map, ready to be drawn, measured or put on a page."""
+
+    image: ExamImage
+    "pixels and ids"
+    made: ActivationMap
+    "map over the prepared image, class and scores"
+    map_: Grey
+    "[H, W] over the original"
+    files: MapFiles
+    "what is written of it"
+
+    @property
+    def stem(self) -> str:
+        """Of its files, without ending."""
+        return Path(self.files.raw).stem
+
+
+def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOptions | None = None) -> list[MapFiles]:
+    """Write the class activation maps of a dataset's images, or of one subject's folder.
+
+    For each image: `<VIEW>.npy` (float32, 0..1), `<VIEW>_map.png`, `<VIEW>_overlay.png`,
+    `<VIEW>_contours.png`, all at the size of the mammogram (of the source file for a subject's folder, of
+    the prepared image for a dataset), and one `sheet.png` an exam; `maps.json` lists them. Where they are measured:
+    `measures.csv`, `measures.json`, and `<VIEW>_lesion.png` of each image with a lesion's mask.
+
+    Raises:
+        RunError: no runs there, several of one view (a map shows one network), or a method that a network
+            cannot have.
+        DatasetError: no usable image, or a class that the task does not have.
+    """
+    options = options or ExplainOptions()
+    runs = _load(models, options)
+    notes: list[str] = []
+    stream, total = images_to_explain(source, runs, options, notes)
+    measuring = Measuring(source, runs, out, options, total) if options.measure else None
+    written: list[MapFiles] = []
+    for key, images in groupby(track(stream, total, "explain"), lambda image: image.key):
+        exam = _shown(key, images, runs, options)
+        _write_exam(exam, out, options)
+        for shown in exam if measuring else ():
+            measuring.add(shown.image, shown.made, shown.files)  # type: ignore[union-attr]
+        written += [shown.files for shown in exam]
+    if not written:
+        raise DatasetError(
+            f"{source if isinstance(source, Path) else source.root}: no image read; {'; '.join(notes[:3])}"
+        )
+    for note in notes:
+        _log.warning("%s", note)
+    description = {"method": options.method, "maps": [asdict(files) for files in written]}
+    write_text(out / "maps.json", json.dumps(description, indent=2) + "\n")
+    if measuring:
+        measuring.write(out)
+    return written
+
+
+def _load(models: Path, options: ExplainOptions) -> dict[View, LoadedRun]:
+    several = [own for own in runs_in(models).values() if len(own) > 1]
+    if several:
+        raise RunError(
+            f"{models}: {len(several[0])} runs of one view; a map shows one network: "
+            f"name one fold, such as {several[0][0].parent}"
+        )
+    runs = {view: own[0] for view, own in load_runs(models, device=resolve_device(options.device)).items()}
+    if options.class_name:
+        try:
+            next(iter(runs.values())).task.index(options.class_name)
+        except ValueError as error:
+            raise DatasetError(f"class to explain: {error}") from error
+    return runs
+
+
+def _shown(
+    key: tuple[str, str], images: Iterable[ExamImage], runs: Mapping[View, LoadedRun], options: ExplainOptions
+) -> list[Shown]:
+    """The maps of one exam, with the scores of the same pass."""
+    exam = list(images)
+    of_images = [runs[image.view] for image in exam]
+    classes = [run.task.index(options.class_name) if options.class_name else None for run in of_images]
+    maps = activation_maps(of_images, [image.prepared for image in exam], classes, options.method)
+    folder = Path(_safe(*key))
+    shown: list[Shown] = []
+    for image, run, made in zip(exam, of_images, maps, strict=True):
+        number = 1 + sum(other.image.view == image.view for other in shown)
+        stem = image.view.value if number == 1 else f"{image.view}_{number}"
+        map_ = made.over_image if image.placement is None else image.placement.to_source(made.over_image)
+        raw = (folder / f"{stem}.npy").as_posix()
+        name, score = run.classes[made.class_index], float(made.scores[made.class_index])
+        shown.append(Shown(image, made, map_, MapFiles(*key, image.view.value, name, score, raw)))
+    return shown
+
+
+def _write_exam(exam: list[Shown], out: Path, options: ExplainOptions) -> None:
+    """The files of each image, and the exam's sheet."""
+    panels: dict[View, NDArray[np.uint8]] = {}
+    titles: dict[View, str] = {}
+    for shown in exam:
+        drawn = _write_images((out / shown.files.raw).parent, shown.stem, shown.image.original, shown.map_, options)
+        panels.setdefault(shown.image.view, drawn)
+        titles.setdefault(shown.image.view, f"{shown.files.class_name}  {shown.files.score:.2f}")
+    heading = f"{options.method}: class and its score. Not a medical device; for research."
+    _write_png((out / exam[0].files.raw).parent / "sheet.png", sheet(panels, titles, heading))
+
+
+def _write_images(folder: Path, stem: str, original: Grey, map_: Grey, options: ExplainOptions) -> NDArray[np.uint8]:
+    with written_beside(folder / f"{stem}.npy") as beside:
+        np.save(beside, map_)
+    drawn = overlay(original, map_)
+    _write_png(folder / f"{stem}_map.png", np.round(map_ * 255).astype(np.uint8))
+    _write_png(folder / f"{stem}_overlay.png", drawn)
+    _write_png(folder / f"{stem}_contours.png", draw_contours(grey_rgb(original), contours(map_, options.levels)))
+    return drawn
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    with written_beside(path) as beside:
+        Image.fromarray(pixels).save(beside, format="PNG", compress_level=1)
+
+
+def _safe(subject: str, exam: str) -> str:
+    """A folder's name for an exam, another for each: what a file name cannot bear is written as its code."""
+    return "_".join(
+        "".join(c if c.isalnum() or c in ".-" else f"%{ord(c):02x}" for c in part) for part in (subject, exam)
+    )

@@ -1,0 +1,62 @@
+"""How numbers, limits and p-values stand in the sentences of a report."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ensemble_mammo.merit.definitions import title_of
+from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.records.task import Task
+
+SHOWN_OF_SEVERAL = ("accuracy", "recall", "kappa", "auc")
+"""The figures of several classes that stand in a table beside each other, the main one first."""
+
+SHOWN_OF_TWO = ("auc", "accuracy", "positive_sensitivity", "positive_specificity")
+"""The figures of two classes that stand in a table beside each other, the main one first."""
+
+
+def shown_figures(task: Task) -> tuple[str, ...]:
+    """The figures that stand beside each other, the main one first."""
+    return SHOWN_OF_TWO if len(task.classes) == 2 else SHOWN_OF_SEVERAL
+
+
+def figure_title(task: Task, name: str) -> str:
+    """How a table heads a figure; the positive classes of density are called dense."""
+    return title_of(name.replace("positive", "dense", 1) if task.name == "density" else name)
+
+
+def figure_key(task: Task, name: str) -> str:
+    """The key of a figure in report.json: as in the headline table."""
+    return name.replace("positive", "dense", 1) if task.name == "density" else name
+
+
+def number(value: float, digits: int = 2) -> str:
+    """`0.71`; `undefined` where it is nan."""
+    return "undefined" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def limits(one: Interval) -> str:
+    """` (0.64 to 0.77)`, or nothing where there are no limits."""
+    return "" if np.isnan(one.low) else f" ({one.low:.2f} to {one.high:.2f})"
+
+
+def figure(one: Interval) -> str:
+    """`0.71 (0.64 to 0.77)`."""
+    return number(one.value) + limits(one)
+
+
+def p_value(p: float) -> str:
+    """`p = 0.21`, `p = 0.004`, `p < 0.001`."""
+    if np.isnan(p):
+        return "p undefined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def counted(count: int, word: str) -> str:
+    """`1 exam`, `2 exams`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def listed(words: list[str]) -> str:
+    """`A`, `A and B`, `A, B and C`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
