@@ -181,7 +181,7 @@ def _class_maps(run: LoadedRun, features: Tensor, classes: Sequence[int]) -> Ten
         weights = layer.weight[torch.as_tensor(classes, device=features.device)]
         # Grad-CAM's weights are mean gradients: those of the class over the number of cells
         raw = torch.einsum("bf,bfhw->bhw", weights, features) / features[0, 0].numel()
-    return _scaled(raw.float().cpu())
+    return _scaled(_scaled(raw.float().cpu()))  # twice, as the package does: so the small number leaves no trace
 
 
 def _last_layer(run: LoadedRun, features: Tensor) -> nn.Linear:

@@ -43,8 +43,8 @@ def legend(chart: Chart) -> list[Key]:
 
 def _bars(chart: BarChart) -> Markup:
     values = [_value(bar, chart) for bar in chart.bars]
-    longest = max((len(_named(bar)) for bar in chart.bars), default=0) * _LETTER
-    column = max(map(len, values), default=0) * _LETTER + 8
+    longest = max((_width(_named(bar), bar) for bar in chart.bars), default=0.0)
+    column = max((_width(value, bar) for bar, value in zip(chart.bars, values, strict=True)), default=0.0) + 8
     stacked = longest + column > _BESIDE * WIDTH  # long names stand above their bars
     left, step = (16.0, 42.0) if stacked else (longest + 12, 27.0)
     top = 20.0 if chart.reference is not None else 8.0
@@ -71,6 +71,11 @@ def _reference(chart: BarChart, frame: Frame) -> Markup:
     at = frame.x(chart.reference)
     line = tag("line", class_="reference", x1=at, x2=at, y1=frame.top, y2=frame.top + frame.height)
     return line + tag("text", number(chart.reference), class_="tick", x=at, y=frame.top - 6, text_anchor="middle")
+
+
+def _width(text: str, bar: Bar) -> float:
+    """Of words beside a bar; those of a marked one are bold."""
+    return len(text) * _LETTER * (1.15 if bar.marked else 1.0)
 
 
 def _named(bar: Bar) -> str:

@@ -116,9 +116,10 @@ def figures_section(report: Report) -> Section:
     lead = f"Every figure at each of the {len(report.figures)} levels, as a view alone and fused."
     if len(report.figures) == 1:
         lead = f"Every figure of {report.top}."
-    return Section(
-        "figures", "All figures by level", lead, figures_tables(report), method=f"Intervals: {_bootstrap(report)}"
-    )
+    tables = figures_tables(report)
+    if any(section.name == "classes" for section in report.sections):
+        tables = tables[:1]  # that section has the figures of each class
+    return Section("figures", "All figures by level", lead, tables, method=f"Intervals: {_bootstrap(report)}")
 
 
 def _bootstrap(report: Report) -> str:

@@ -40,7 +40,7 @@ ROWS_PRINTED = 40
 _CUT_FROM = 20
 _NOTES_FIRST = 4
 _LARGE_FROM = 4
-_LONG, _SHORT = 40, 28
+_LONG, _SHORT, _SOME = 40, 28, 14
 _RANGE = re.compile(r"−?[\d.]+(?:–| to )−?[\d.]*\d")
 _DARK = """
   --ground: #11171d; --raised: #1a222b; --ink: #e5eaef; --muted: #9dadbc; --rule: #2c3743;
@@ -68,23 +68,20 @@ def page(report: Report, pictures: Mapping[str, bytes]) -> str:
     """
     style, script = STYLE + _asset("report.css").replace("/* dark */", _DARK), _asset("report.js")
     drawn = {one.name.removeprefix("confusion-"): one for one in matrices(report)}
-    return (
-        _environment()
-        .from_string(_asset("report.html"))
-        .render(
-            report=report,
-            answer=answer(report),
-            headline=headline_table(report),
-            levels=tuple(report.figures),
-            matrix=drawn[report.top],
-            notes=warnings_first(report.notes),
-            sections=_sections(report),
-            pictures={f"confusion-{level}": _data_of(data) for level, data in pictures.items()},
-            policy=_policy(style, script),
-            style=Markup(style),
-            script=Markup(script),
-        )
-    )
+    template = _environment().from_string(_asset("report.html").strip())
+    return template.render(
+        report=report,
+        answer=answer(report),
+        headline=headline_table(report),
+        levels=tuple(report.figures),
+        matrix=drawn[report.top],
+        notes=warnings_first(report.notes),
+        sections=_sections(report),
+        pictures={f"confusion-{level}": _data_of(data) for level, data in pictures.items()},
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+    ).lstrip()
 
 
 def _sections(report: Report) -> list[Section]:
@@ -113,11 +110,11 @@ def _environment() -> Environment:
         "kept": _kept,
         "kind": _kind,
         "legend": legend,
-        "on_the_right": _on_the_right,
         "plural": _plural,
     }
     environment.globals |= {
         "cut_from": _CUT_FROM,
+        "head_class": _head_class,
         "notes_first": _NOTES_FIRST,
         "row_class": _row_class,
         "rows_on_page": ROWS_ON_PAGE,
@@ -153,9 +150,11 @@ def _kind(chart: Chart) -> str:
     return "matrix large" if len(chart.classes) > _LARGE_FROM else "matrix"
 
 
-def _on_the_right(table: Table, column: int) -> bool:
-    """Whether a column holds numbers."""
-    return any(is_number(row[column]) for row in table.rows)
+def _head_class(table: Table, column: int, title: str) -> Markup:
+    """Words stand on the left, numbers on the right; a long heading gets room."""
+    names = [] if any(is_number(row[column]) for row in table.rows) else ["t"]
+    names += ["some"] if len(title) > _SHORT else []
+    return Markup(' class="{}"').format(" ".join(names)) if names else Markup("")
 
 
 def _row_class(table: Table, place: int, row: Sequence[Cell], levels: Sequence[str]) -> Markup:
@@ -190,4 +189,4 @@ def _inside(cell: Cell) -> tuple[list[str], Markup]:
     if is_number(cell):
         return ["n"], escape(text)
     inside = Markup("<code>{}</code>").format(text) if len(text) > _LONG and " " not in text else escape(text)
-    return (["t", "long"] if len(text) > _LONG else ["t"]), inside
+    return ["t", *(["long"] if len(text) > _LONG else ["some"] if len(text) > _SOME else [])], inside

@@ -30,6 +30,7 @@ from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
 from ensemble_mammo.records.calibration_file import Calibration, read_calibration
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import ORIGIN
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.predictions import (
     Predictions,
@@ -335,7 +336,7 @@ def _write(scores: Scores, out: Path, models: Path, options: PredictOptions) -> 
         write_predictions(folder / f"{table.level}.csv", table)
     for table in scores.views.values():
         write_plain(folder, table)
-    write_text(folder / "predictions.json", json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
+    write_text(folder / ORIGIN, json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
 
 
 def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ensemble_mammo.merit.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import ORIGIN, read_origin
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import load_recipe
@@ -80,6 +82,7 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     mark = {"folds": options.folds, "recipe": options.recipe, "data_fingerprint": dataset.fingerprint()}
     write_text(out / CROSSVAL, json.dumps(mark, indent=2) + "\n")
     tables: dict[View, list[Predictions]] = {view: [] for view in options.views}
+    runs: dict[str, list[Mapping[str, Any]]] = {}
     for fold in range(options.folds):
         folder = out / f"fold-{fold}"
         held_out = frozenset(s for s, own in fold_of.items() if own == fold)
@@ -87,19 +90,25 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
             _log.info("fold %d of %d, %s", fold + 1, options.folds, view)
             train(dataset, view, recipe, folder, _of_fold(options, fold_of, fold, recipe))
         of_fold = PredictOptions(subjects=held_out, only=options.views, device=options.train.device)
-        for view, table in predict(dataset, folder, options=of_fold).views.items():
+        scores = predict(dataset, folder, options=of_fold)
+        for view, table in scores.views.items():
             tables[view].append(table)
+            runs.setdefault(view, []).extend(scores.runs.get(view, []))
     joined = [_joined(parts) for parts in tables.values() if parts]
     for table in joined:
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
         write_plain(out / "predictions", table)
     for table in fuse(joined, task, options.report.fusion).levels.values():
         write_predictions(out / "predictions" / f"{table.level}.csv", table)
-    settled = replace(options.report, allow_unlabelled=True)
+    others = dict(read_origin(out / "predictions").runs)  # of views that an earlier call has trained
+    origin = {"task": task.name, "classes": list(task.classes), "out_of_fold": True, "runs": others | runs}
+    write_text(out / "predictions" / ORIGIN, json.dumps(origin, indent=2) + "\n")
+    settled = replace(options.report, allow_unlabelled=True, dataset=dataset)
     out_of_fold = replace(truth_from_dataset(dataset, task), learned=frozenset(), remarks=())
     if options.train.allow_leakage:
         settled = replace(settled, remarks=(*settled.remarks, "trained with --allow-leakage: see leaks in run.json"))
-    return report(joined, out_of_fold, out / "report", settled)
+    tables_written = [out / "predictions" / f"{table.level}.csv" for table in joined]
+    return report(tables_written, out_of_fold, out / "report", settled)
 
 
 def _folds(dataset: Dataset, options: CrossvalOptions, task: str) -> dict[str, int]:

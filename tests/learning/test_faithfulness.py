@@ -156,7 +156,7 @@ def test_networks_of_many_layers_are_not_silenced_by_the_shuffling():
     assert np.isfinite([one.ssim for one in found.values()]).all()
     batch = fit(pixels, run.recipe.input)[0][None]
     with shuffled(run.network, 1.0, 0, batch):
-        features = run.network.forward_features(batch)
+        features = run.network.forward_features(batch).detach()
         assert 0.01 < float(features.std()) < 100
 
 

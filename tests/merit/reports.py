@@ -11,6 +11,7 @@ from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.results import PredictionFile, Report
 from ensemble_mammo.merit.sections import Bar, BarChart, Line, LineChart, MatrixChart, Picture, Section, Table
 from ensemble_mammo.merit.truth import Truth
+from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.report import ReportOptions, report
 from tests.stages.studies import views_made
@@ -24,7 +25,7 @@ NOTES = (
 def report_made(task="density", count=100, resamples=200, views=None, sections=True) -> Report:
     """A report of random scores that know something, with made-up sections."""
     known = TASKS[task]
-    given, labels = views_made(known, count, skill=1.4, **({"views": views} if views else {}))
+    given, labels = views_made(known, count, skill=1.4, **({"views": tuple(map(View, views))} if views else {}))
     found = report(given, Truth(known, "labels.csv", labels), options=ReportOptions(resamples=resamples, studies=False))
     files = tuple(PredictionFile(f"{p.level}.csv", "0123456789abcdef" * 4, p.level) for p in given)
     made = (curves(), devices(), errors(), agreement(), empty()) if sections else ()

@@ -1,7 +1,9 @@
 import json
+import math
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +15,9 @@ from ensemble_mammo.imaging.phantom_files import write_phantom_file
 from ensemble_mammo.imaging.read import read_mammogram
 from ensemble_mammo.learning.cam import METHODS
 from ensemble_mammo.learning.checkpoint import LoadedRun
+from ensemble_mammo.records.lesion import LesionRow, write_lesions
 from ensemble_mammo.records.manifest import read_dataset
+from ensemble_mammo.records.png16 import write_mask
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.subject import View
@@ -153,6 +157,74 @@ def test_a_dataset_prepared_otherwise_is_refused(dataset, runs, tmp_path):
         explain(read_dataset(tmp_path / "other"), runs, tmp_path / "out", ExplainOptions())
 
 
+def with_lesions(dataset, folder):
+    """A copy of the dataset with two lesions in one test image, one without a mask in another."""
+    root = shutil.copytree(dataset.root, folder / "with-lesions")
+    rows = dataset.rows(split="test").sort_values(["subject_id", "view"]).to_dict("records")
+    first, second = rows[0], rows[1]
+    shape = np.asarray(Image.open(root / first["file"])).shape
+    lesions = []
+    for number, columns in (("1", slice(10, 20)), ("2", slice(30, 40))):
+        mask = np.zeros(shape, np.uint8)
+        mask[40:50, columns] = 255
+        write_mask(root / f"masks/{number}.png", mask)
+        lesions.append(
+            LesionRow(number, first["image_id"], first["subject_id"], first["view"], mask=f"masks/{number}.png")
+        )
+    lesions.append(LesionRow("3", second["image_id"], second["subject_id"], second["view"]))
+    write_lesions(root, lesions)
+    return read_dataset(root), first, second
+
+
+def test_measured_maps_have_a_row_an_image_and_a_summary(dataset, runs, tmp_path):
+    data, first, second = with_lesions(dataset, tmp_path)
+    options = ExplainOptions(split="test", measure=True, measure_images=2, resamples=50, seed=1)
+    maps = explain(data, runs, tmp_path / "out", options)
+    table = pd.read_csv(tmp_path / "out" / "measures.csv", dtype={"subject_id": str, "exam_id": str})
+    assert list(table["map"]) == [one.raw for one in maps] and list(table["class"]) == [one.class_name for one in maps]
+    assert table["deletion"].notna().sum() == table["insertion_random"].notna().sum() == 2
+    own = table[table["mask"] == "lesion"]
+    assert own[["subject_id", "view"]].to_numpy().tolist() == [[first["subject_id"], first["view"]]]
+    map_ = np.load(tmp_path / "out" / own["map"].iloc[0])
+    inside = (map_[40:50, 10:20].sum() + map_[40:50, 30:40].sum()) / map_.sum()
+    assert own["energy_inside"].iloc[0] == pytest.approx(inside, abs=1e-5)
+    drawn = [p.name for p in (tmp_path / "out").rglob("*_lesion.png")]
+    assert drawn == [f"{first['view']}_lesion.png"]
+    unseen = table[(table["subject_id"] == second["subject_id"]) & (table["view"] == second["view"])].iloc[0]
+    assert "all of its lesions have no mask" in unseen["note"] and math.isnan(unseen["pointing"])
+    found = json.loads((tmp_path / "out" / "measures.json").read_text())
+    assert (found["images"], found["images_with_lesion"], found["images_with_slow_measures"]) == (8, 1, 2)
+    assert found["pointing"]["images"] == 1 and found["pointing"]["hits"] == own["pointing"].iloc[0]
+    assert found["means"]["all"]["deletion"]["value"] == pytest.approx(table["deletion"].mean())
+    assert found["means"]["all"]["energy_breast"]["images"] == table["energy_breast"].notna().sum()
+    assert list(found["sanity"]) == ["last layer", "last quarter", "last half", "last three quarters", "all layers"]
+    assert any("not a matter of lesions" in note for note in found["notes"])
+    assert set(found["means"]["all"]) | {"spearman", "ssim"} == set(found["definitions"])
+
+
+def test_measures_hang_on_the_seed_alone(dataset, runs, tmp_path):
+    options = ExplainOptions(split="test", measure=True, measure_images=1, resamples=20, method="class-map", seed=5)
+    for name in ("a", "b"):
+        explain(dataset, runs, tmp_path / name, options)
+    for file in ("measures.csv", "measures.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert "no image has a lesion with a mask" in (tmp_path / "a" / "measures.json").read_text()
+
+
+def test_a_subjects_folder_is_measured_too_without_lesions(subject, runs, tmp_path):
+    explain(subject, runs, tmp_path / "out", ExplainOptions(measure=True, measure_images=1, resamples=0))
+    table = pd.read_csv(tmp_path / "out" / "measures.csv")
+    assert len(table) == 4 and set(table["mask"]) == {"breast"} and table["deletion"].notna().sum() == 1
+    assert table["energy_breast"].between(0, 1).all()
+
+
+def test_a_mask_of_another_size_is_refused(dataset, runs, tmp_path):
+    data, _, _ = with_lesions(dataset, tmp_path)
+    write_mask(data.root / "masks/2.png", np.zeros((5, 5), np.uint8))
+    with pytest.raises(DatasetError, match=r"masks/2\.png \(5, 5\): expected .* as the prepared image"):
+        explain(data, runs, tmp_path / "out", ExplainOptions(split="test", measure=True, measure_images=1))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_a_map_from_0_to_1(subject, runs, tmp_path, method):
     for view in ("CC_L", "MLO_R", "MLO_L"):
@@ -169,6 +241,8 @@ def test_every_method_gives_a_map_from_0_to_1(subject, runs, tmp_path, method):
         ({"method": "gradcam"}, "method 'gradcam' is not one of grad-cam, class-map, grad-cam"),
         ({"levels": (0.5, 1.0)}, r"contour levels \(0\.5, 1\.0\) must lie between 0 and 1"),
         ({"levels": ()}, "contour levels"),
+        ({"measure_images": -1}, "must be 0 or more"),
+        ({"deletion_fill": "white"}, "deletion fill 'white' is not one of blur, black"),
     ],
 )
 def test_options_that_cannot_be_right_are_refused(fields, match):

@@ -11,6 +11,7 @@ from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.definitions import FIGURES
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.truth import ANY, Truth, truth_from_counts, truth_from_csv
+from ensemble_mammo.records.calibration_file import read_calibration
 from ensemble_mammo.records.predictions import Predictions, write_predictions
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.report import ReportOptions, report
@@ -74,8 +75,13 @@ def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
     found = report([tmp_path / "in"], truth_of(range(24)), tmp_path / "out", FEW)
     levels = [*FOUR, "right", "left", "subject"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [*(f"confusion_{level}.png" for level in levels), "report.html", "report.json"]
+        [*(f"confusion_{level}.png" for level in levels), "report.html", "report.json", "tables"]
     )
+    studied = {section.name: [table.name for table in section.tables] for section in found.sections}
+    assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == sorted(
+        ["figures.csv", *(f"{name}_{table}.csv" for name, tables in studied.items() for table in tables)]
+    )
+    assert list(studied) == ["classes", "two-classes", "fusion", "second-look", "errors", "calibration"]
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(written["figures"]) == levels
     of_classes = [f"{kind}_{name}" for kind in ("recall", "precision", "f1", "auc") for name in "ABCD"]
@@ -91,6 +97,7 @@ def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
         "name": "CC_R.csv",
         "sha256": hashlib.sha256(cc_r.read_bytes()).hexdigest(),
         "level": "CC_R",
+        "system": "",
     }
     assert written["versions"].keys() >= {"ensemble-mammo", "python", "numpy"}
     assert found.as_json() == written
@@ -101,12 +108,13 @@ def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
 def test_the_page_stands_alone_escapes_and_names_no_patient(tmp_path):
     subjects = [f"patient-{i}" for i in range(12)]
     truth = Truth(DENSITY, "<script>x</script>", truth_of(subjects).labels)
-    report([made("CC_R", subjects), made("MLO_R", subjects[:9], seed=1)], truth, tmp_path, FEW)
+    hidden = dataclasses.replace(FEW, hide_ids=True)
+    report([made("CC_R", subjects), made("MLO_R", subjects[:9], seed=1)], truth, tmp_path, hidden)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in html
-    assert "&lt;script&gt;" in html
-    assert not re.search(r"(src|href)=\"(?!data:)", html)
-    assert "http" not in html
+    assert html.count("<script") == 1
+    assert "&lt;script&gt;x" in html
+    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    assert not re.search(r"https?:", html)
     assert "patient-" not in html + (tmp_path / "report.json").read_text()
     assert "Not a medical device; for research." in html
     assert "3 of 12 exams lack a view (MLO_R 3)" in html
@@ -238,3 +246,58 @@ def test_subjects_that_networks_may_have_learned_from_are_said():
     truth = dataclasses.replace(truth_of(subjects), learned=frozenset("abc"))
     found = report([made("CC_R", subjects)], truth, None, ReportOptions(resamples=0))
     assert any(note.startswith("of the 4 subjects 3 are of the dataset's splits train and val") for note in found.notes)
+
+
+def test_several_systems_are_compared_on_the_exams_that_all_have(tmp_path):
+    for name, seed, count in (("a", 0, 20), ("b", 1, 18)):
+        write_predictions(tmp_path / name / "CC_R.csv", made("CC_R", range(count), seed=seed))
+    found = report([f"A={tmp_path / 'a'}", f"B={tmp_path / 'b'}"], truth_of(range(20)), None, FEW)
+    assert found.sections[0].name == "comparison"
+    assert found.counts["CC_R"].exams == 18
+    assert [(file.system, file.name) for file in found.files] == [("A", "CC_R.csv"), ("B", "CC_R.csv")]
+    assert any("figures beyond the comparison are of A" in note for note in found.notes)
+    assert any("18 exams are in all systems; left out of the comparison: A 2" in note for note in found.notes)
+
+
+def test_what_validation_gives_is_written_for_predict_and_comes_from_other_subjects(tmp_path):
+    write_predictions(tmp_path / "test" / "CC_R.csv", made("CC_R", range(40)))
+    write_predictions(tmp_path / "val" / "CC_R.csv", made("CC_R", range(40, 80), seed=1))
+    options = dataclasses.replace(FEW, validation=(str(tmp_path / "val"),))
+    found = report([tmp_path / "test"], truth_of(range(80)), tmp_path / "out", options)
+    fitted = read_calibration(tmp_path / "out" / "calibration.json", DENSITY)
+    assert fitted.levels["CC_R"].subjects == 40
+    assert set(fitted.levels["CC_R"].thresholds) == {"youden", "sensitivity"}
+    assert found.files[-1].system == "validation"
+    with pytest.raises(PredictionError, match="--validation: 40 of its subjects are among those judged, the first '0'"):
+        report(
+            [tmp_path / "test"],
+            truth_of(range(80)),
+            None,
+            dataclasses.replace(FEW, validation=(str(tmp_path / "test"),)),
+        )
+
+
+def test_validation_files_without_ids_need_their_counts(tmp_path):
+    scores = made("CC_R", range(40)).scores
+    (tmp_path / "val").mkdir()
+    np.savetxt(tmp_path / "val" / "predictions_ccr.txt", scores)
+    given = [made("CC_R", range(12))]
+    options = dataclasses.replace(FEW, validation=(str(tmp_path / "val"),))
+    with pytest.raises(PredictionError, match="these files carry no ids; give their true classes in file order"):
+        report(given, truth_of(range(12)), None, options)
+    counted = dataclasses.replace(options, validation_counts="A=10,B=10,C=10,D=10")
+    found = report(given, truth_of(range(12)), tmp_path / "out", counted)
+    assert (tmp_path / "out" / "calibration.json").is_file()
+    assert found.sections[0].name == "classes"
+
+
+def test_out_of_fold_predictions_are_test_figures_of_the_subjects_that_others_learned_from(dataset, tmp_path):
+    from ensemble_mammo.merit.truth import truth_from_dataset
+
+    keys = sorted(set(zip(dataset.table["subject_id"], dataset.table["exam_id"], strict=True)))
+    table = made("CC_R", [subject for subject, _ in keys])
+    write_predictions(tmp_path / "CC_R.csv", dataclasses.replace(table, exam_ids=tuple(exam for _, exam in keys)))
+    truth = truth_from_dataset(dataset, DENSITY)
+    assert any("no test figures" in note for note in report([tmp_path], truth, None, FEW).notes)
+    (tmp_path / "predictions.json").write_text(json.dumps({"out_of_fold": True, "runs": {}}))
+    assert not any("no test figures" in note for note in report([tmp_path], truth, None, FEW).notes)

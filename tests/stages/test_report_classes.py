@@ -58,16 +58,6 @@ def test_bars_have_the_limits_of_the_table_and_mark_the_lowest():
     assert chart(found, "auc-by-class").reference == 0.5
 
 
-def test_every_level_has_its_confusion_matrix_the_top_first():
-    study = study_made(skill=0.7)
-    found = [one for one in section(study).charts if one.name.startswith("confusion-")]
-    assert [one.name for one in found][:3] == ["confusion-subject", "confusion-left", "confusion-right"]
-    assert len(found) == len(study.levels)
-    expected = metrics.confusion_matrix(study.top.true, study.top.predicted, labels=range(4))
-    assert found[0].counts == expected.tolist()
-    assert tuple(found[0].classes) == ("A", "B", "C", "D")
-
-
 def test_the_lead_names_the_class_found_least_often_and_the_commonest_confusion():
     found = called("AABBBCCCDDD", "AABBBCCBDCC")
     assert found.lead == (

@@ -25,7 +25,8 @@ def test_the_dataset_is_told_by_split_with_its_classes(dataset):
 def test_the_networks_behind_the_predictions_are_named(dataset, tmp_path):
     run = {
         "network": "test_resnet",
-        "recipe": "density/finetune",
+        "fold": "fold-1",
+        "pretrained": "package",
         "seed": 3,
         "kept_epoch": 7,
         "images": {"train": {"A": 5, "B": 6}, "val": {"A": 1}},

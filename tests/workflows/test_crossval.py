@@ -28,6 +28,7 @@ def test_every_exam_is_predicted_once_out_of_fold(tmp_path):
     assert found.counts["CC_R"].exams == len(dataset.table)
     assert sorted(p.name for p in (tmp_path / "cv/predictions").iterdir()) == [
         "CC_R.csv",
+        "predictions.json",
         "predictions_ccr.ids.csv",
         "predictions_ccr.txt",
         "right.csv",

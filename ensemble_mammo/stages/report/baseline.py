@@ -9,7 +9,7 @@ from typing import Any
 
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.definitions import title_of
-from ensemble_mammo.merit.intervals import Interval, intervals
+from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.results import MAIN, MAIN_OF_TWO
 from ensemble_mammo.merit.sections import Cell, Section, Table
 from ensemble_mammo.stages.report.study import Study
@@ -23,8 +23,8 @@ def section(study: Study) -> Section | None:
     theirs = _figures(path, study.task.name)
     names = MAIN_OF_TWO if len(study.task.classes) == 2 else MAIN
     rows: list[list[Cell]] = []
-    for level, judged in study.levels.items():
-        ours = intervals(judged.cases, study.options.resamples, study.options.seed)
+    for level in study.levels:
+        ours = study.figures[level]
         rows += [
             [level, title_of(name), ours[name], theirs[level][name], ours[name].value - theirs[level][name].value]
             for name in names

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.merit.figures import UndefinedFigureWarning, confusion_matrix, undefined
-from ensemble_mammo.merit.intervals import Interval, intervals
-from ensemble_mammo.merit.sections import Bar, BarChart, Cell, MatrixChart, Section, Table
+from ensemble_mammo.merit.figures import confusion_matrix, undefined
+from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
 from ensemble_mammo.merit.thresholds import exact_limits
-from ensemble_mammo.stages.report.study import Judged, Study
+from ensemble_mammo.stages.report.study import Study
 from ensemble_mammo.stages.report.wording import counted, figure, listed
 
 _KINDS: Mapping[str, tuple[str, str]] = {
@@ -34,7 +33,7 @@ def section(study: Study) -> Section:
     """Recall, precision, F1 and AUC of each class, and what is called what, at every level."""
     classes, top = study.task.classes, study.top
     levels = dict(reversed(list(study.levels.items())))  # the top one first
-    found = {level: _figures(one, study) for level, one in levels.items()}
+    found = {level: study.figures[level] for level in levels}
     counts = {level: confusion_matrix(one.true, one.predicted, len(classes)) for level, one in levels.items()}
     kinds = [kind for kind in _KINDS if f"{kind}_{classes[0]}" in found[top.level]]
     return Section(
@@ -42,19 +41,10 @@ def section(study: Study) -> Section:
         "Each class",
         _lead(counts[top.level], found[top.level], classes, top.level),
         (_table(found, counts, classes, kinds),),
-        (
-            *(_bars(kind, found[top.level], counts[top.level], classes, top.level) for kind in kinds),
-            *(_matrix(level, one, classes) for level, one in counts.items()),
-        ),
+        (*(_bars(kind, found[top.level], counts[top.level], classes, top.level) for kind in kinds),),
         notes=tuple(_notes(counts, classes, top.level)),
         method=_METHOD,
     )
-
-
-def _figures(one: Judged, study: Study) -> dict[str, Interval]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedFigureWarning)  # the notes say it, with names
-        return intervals(one.cases, study.options.resamples, study.options.seed, study.task.classes)
 
 
 def _lead(counts: NDArray[np.int64], figures: Mapping[str, Interval], classes: Sequence[str], level: str) -> str:
@@ -142,16 +132,6 @@ def _bars(
     caption = "The line at 0.5 is chance." if kind == "auc" else ""
     return BarChart(
         f"{kind}-by-class", f"{title} of each class, {level}", meaning, bars, reference=chance, caption=caption
-    )
-
-
-def _matrix(level: str, counts: NDArray[np.int64], classes: Sequence[str]) -> MatrixChart:
-    return MatrixChart(
-        f"confusion-{level.lower().replace('_', '-')}",
-        f"Confusion matrix of {level}",
-        classes,
-        counts.tolist(),
-        "Rows are true classes, columns what the exams were called.",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.results import PredictionFile
 from ensemble_mammo.merit.truth import ANY, Truth, truth_from_counts, truth_from_dataset
+from ensemble_mammo.records.origin import read_origin
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.report.matching import common_exams
@@ -45,6 +46,8 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
     systems = read_systems(predictions, truth.task, options.columns, truth)
     first, *others = systems
     given = systems[first].predictions
+    if any(read_origin(folder).out_of_fold for folder in systems[first].folders):
+        truth = replace(truth, learned=frozenset())
     labels = truth.placed(given)
     levels = {name: levels_of(one.predictions, truth.task, options.fusion) for name, one in systems.items()}
     rows = {name: own for name, (own, _) in levels.items()}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.sections import Cell, Section, Table
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import read_origin
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.study import Study
-
-PREDICTIONS = "predictions.json"
-"""What `predict` and cross-validation write beside their tables, with the runs that they come from."""
 
 _HASH_SHOWN = 12
 
@@ -22,7 +17,8 @@ _HASH_SHOWN = 12
 def section(study: Study) -> Section | None:
     """The networks, the data and its division, as far as they are known; None where nothing is."""
     tables: list[Table] = []
-    runs = [run for folder in dict.fromkeys(study.folders) for run in _runs(folder)]
+    origins = [read_origin(folder) for folder in dict.fromkeys(study.folders)]
+    runs = [{"view": view, **run} for one in origins for view, own in one.runs.items() for run in own]
     if runs:
         tables.append(_run_table(runs))
     if study.options.dataset is not None:
@@ -38,7 +34,8 @@ def section(study: Study) -> Section | None:
             same = "the same" if fingerprints == {own} else "another"
             said.append(f"the networks learned from {same} dataset")
     if runs:
-        said.append(f"{len(runs)} trained network{'s' if len(runs) > 1 else ''} made the predictions")
+        fold_by_fold = ", each subject by networks that never saw her" if any(o.out_of_fold for o in origins) else ""
+        said.append(f"{len(runs)} trained network{'s' if len(runs) > 1 else ''} made the predictions{fold_by_fold}")
     lead = "; ".join(said) + "."
     return Section(
         "provenance",
@@ -50,22 +47,13 @@ def section(study: Study) -> Section | None:
     )
 
 
-def _runs(folder: Path) -> list[dict[str, Any]]:
-    path = folder / PREDICTIONS
-    if not path.is_file():
-        return []
-    try:
-        held = json.loads(path.read_text(encoding="utf-8")).get("runs", {})
-        return [{"view": view, **run} for view, own in held.items() for run in own]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise PredictionError(f"{path}: cannot be read ({error!r}); predict again, or take the file away") from error
-
-
 def _run_table(runs: list[dict[str, Any]]) -> Table:
     columns = {
         "view": "view",
         "network": "network",
-        "recipe": "recipe",
+        "fold": "fold",
+        "input": "input",
+        "pretrained": "first weights",
         "seed": "seed",
         "epoch": "epoch kept",
         "images": "images learned from",
@@ -80,7 +68,9 @@ def _run_table(runs: list[dict[str, Any]]) -> Table:
             [
                 run["view"],
                 _text(run.get("network")),
-                _text(run.get("recipe")),
+                _text(run.get("fold")),
+                _text(run.get("input")),
+                _text(run.get("pretrained")),
                 run.get("seed"),
                 run.get("kept_epoch"),
                 sum(learned.values()) if learned else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +15,12 @@ from ensemble_mammo import __version__
 from ensemble_mammo.merit.definitions import FIGURES, title_of
 from ensemble_mammo.merit.displays import confusion_png
 from ensemble_mammo.merit.exports import write_tables
-from ensemble_mammo.merit.figures import UndefinedFigureWarning, confusion_matrix, undefined
+from ensemble_mammo.merit.figures import confusion_matrix, undefined
 from ensemble_mammo.merit.fusion import incomplete
-from ensemble_mammo.merit.intervals import Interval, intervals
+from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.page import page
 from ensemble_mammo.merit.results import LevelCounts, Report
+from ensemble_mammo.merit.thresholds import reaching, youden
 from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.calibration_file import CALIBRATION, write_calibration
 from ensemble_mammo.records.files import write_bytes, write_text
@@ -28,7 +28,7 @@ from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.calibration_study import fitted
 from ensemble_mammo.stages.report.contents import sections_of
-from ensemble_mammo.stages.report.gather import gather
+from ensemble_mammo.stages.report.gather import VALIDATION, gather
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.study import Judged, Study
 
@@ -56,7 +56,7 @@ def report(
     gathered = gather(predictions, truth, options)
     study = gathered.study
     classes = len(truth.task.classes)
-    figures = {level: _figures(one, truth.task, options) for level, one in study.levels.items()}
+    figures = {level: _named(one, truth.task) for level, one in study.figures.items()}
     confusion = {level: confusion_matrix(one.true, one.predicted, classes) for level, one in study.levels.items()}
     found = Report(
         truth.task,
@@ -106,14 +106,20 @@ def _counts(one: Judged, rows: Predictions, labels: Truth, exams: int) -> LevelC
     )
 
 
-def _figures(one: Judged, task: Task, options: ReportOptions) -> dict[str, Interval]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedFigureWarning)  # `undefined` says it in the notes, with names
-        found = intervals(one.cases, options.resamples, options.seed, task.classes)
+def _named(figures: Mapping[str, Interval], task: Task) -> dict[str, Interval]:
+    """The figures in the order of tables; the positive classes of density are called dense."""
     if task.name == "density":
-        found = {name.replace("positive", "dense", 1): value for name, value in found.items()}
-    ordered = [*(name for name in FIGURES if name in found), *(name for name in found if name not in FIGURES)]
-    return {name: found[name] for name in ordered}
+        figures = {name.replace("positive", "dense", 1): value for name, value in figures.items()}
+    ordered = [*(name for name in FIGURES if name in figures), *(name for name in figures if name not in FIGURES)]
+    return {name: figures[name] for name in ordered}
+
+
+def _thresholds(one: Judged, study: Study) -> dict[str, float]:
+    """The operating points chosen on validation, by name; none where one side has no exam."""
+    if not 0 < one.is_positive.sum() < len(one.true):
+        return {}
+    side, score = one.is_positive, one.positive_score
+    return {"youden": youden(side, score), "sensitivity": reaching(side, score, study.options.sensitivity)}
 
 
 def _versions() -> dict[str, str]:
@@ -129,7 +135,8 @@ def _write(found: Report, study: Study, out: Path) -> None:
     pictures = {level: confusion_png(counts, found.task.classes, level) for level, counts in found.confusion.items()}
     for level, picture in pictures.items():
         write_bytes(out / f"confusion_{level}.png", picture)
-    calibration = fitted(study)
+    validated = tuple(file for file in found.files if file.system == VALIDATION)
+    calibration = fitted(study, validated, {level: _thresholds(one, study) for level, one in study.validation.items()})
     if calibration is not None:
         write_calibration(out / CALIBRATION, calibration)
     write_tables(out, found, study.options.tables)

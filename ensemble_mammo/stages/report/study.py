@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.merit.intervals import Cases
+from ensemble_mammo.merit.figures import UndefinedFigureWarning
+from ensemble_mammo.merit.intervals import Cases, Interval, intervals
 from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import LEVELS
@@ -89,6 +92,14 @@ class Study:
     def top(self) -> Judged:
         """The level that matters most: the subject, else the last of the breasts or views that are there."""
         return self.levels[list(self.levels)[-1]]
+
+    @cached_property
+    def figures(self) -> Mapping[str, Mapping[str, Interval]]:
+        """level -> every figure of merit with its interval; those of positive classes are called `positive…`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedFigureWarning)  # the notes say it, with names
+            drawn = self.options.resamples, self.options.seed, self.task.classes
+            return {level: intervals(one.cases, *drawn) for level, one in self.levels.items()}
 
     @property
     def views_judged(self) -> list[Judged]:

@@ -1,0 +1,41 @@
+"""Where predictions come from: what predictions.json, beside the tables, says of networks and folds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ensemble_mammo.errors import PredictionError
+
+ORIGIN = "predictions.json"
+"""Lies beside the tables that `predict` and cross-validation write."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The networks behind a folder of predictions."""
+
+    runs: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    "view -> facts of each of its networks"
+    out_of_fold: bool = False
+    "whether each subject was predicted by networks that never saw her, fold by fold"
+
+
+def read_origin(folder: Path) -> Origin:
+    """What the folder's predictions.json says; nothing where there is none.
+
+    Raises:
+        PredictionError: it is damaged.
+    """
+    path = folder / ORIGIN
+    if not path.is_file():
+        return Origin()
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        runs = {str(view): [dict(run) for run in own] for view, own in held.get("runs", {}).items()}
+        return Origin(runs, bool(held.get("out_of_fold", False)))
+    except (ValueError, TypeError, AttributeError, OSError) as error:
+        raise PredictionError(f"{path}: cannot be read ({error!r}); predict again, or take the file away") from error
