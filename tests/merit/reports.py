@@ -146,9 +146,10 @@ def errors() -> Section:
     """A long table, and pictures of two formats."""
     rng = np.random.default_rng(0)
     rows = [
-        [f"S{i:04d}", str(rng.choice(list("ABCD"))), int(rng.integers(1, 9)), float(rng.uniform())] for i in range(60)
+        [f"S{i:04d}", str(rng.choice(list("ABCD"))), int(rng.integers(1, 13)), float(rng.uniform(-5, 20))]
+        for i in range(60)
     ]
-    columns = {"subject": "subject", "true": "true", "views": "views that disagree", "entropy": "entropy, bit"}
+    columns = {"subject": "subject", "true": "true", "views": "views that disagree", "distance": "distance, mm"}
     shown = tuple(
         Picture(f"subject S{i:04d}, true A, called D", grey(i, "JPEG" if i % 2 else "PNG"), "CC_R") for i in range(5)
     )

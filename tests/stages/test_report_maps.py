@@ -79,19 +79,20 @@ def test_without_a_folder_there_is_no_section():
 def test_the_lead_says_how_many_maps_point_at_a_lesion_and_whether_scores_hang_on_them(tmp_path):
     found = said(measured(tmp_path))
     assert found.lead.startswith("Maps point at a lesion in 8 of 12 images; random points would in 2.")
-    assert "lowers the score more than removing random parts (0.19" in found.lead
+    assert "lowers the score more than removing random parts (difference 0.19" in found.lead
     assert "They change when the networks' weights are shuffled (rank correlation 0.10)." in found.lead
     assert "class-map" in found.method and "Petsiuk" in found.method
 
 
 def test_the_tables_have_a_row_a_view_with_intervals(tmp_path):
-    lesions, faithful, sanity = said(measured(tmp_path)).tables
+    lesions, faithful, breast, sanity = said(measured(tmp_path)).tables
     assert [one[0] for one in lesions.rows] == ["all views", "CC_R", "MLO_L"]
     assert [one[1] for one in lesions.rows] == [12, 6, 6]
     pointing = lesions.records()[0]["pointing"]
     assert pointing["value"] == pytest.approx(8 / 12) and pointing["low"] < 8 / 12 < pointing["high"]
     gain = faithful.records()[0]["insertion_gain"]
     assert gain["value"] == pytest.approx(0.2)
+    assert breast.records()[0]["energy_breast"]["value"] == pytest.approx(0.9)
     assert [one[:2] for one in sanity.rows] == [["last layer", 12], ["all layers", 12]]
     assert isinstance(sanity.rows[0][2], Interval)
 

@@ -32,8 +32,8 @@ _OVERLAP = {
     "iou_mean": "Mean IoU",
     "coverage": "Lesion covered",
 }
+_BREAST = {"energy_breast": "Energy in the breast"}
 _FAITHFUL = {
-    "energy_breast": "Energy in the breast",
     "deletion": "Deletion",
     "deletion_random": "Deletion, random",
     "deletion_gain": "Deletion gain",
@@ -97,8 +97,9 @@ def _lead(found: Mapping[str, Any]) -> str:
         said.append(f"No lesion masks were there to compare the maps of {found['images']} images with.")
     gain = _cell(found["means"]["all"]["deletion_gain"])
     if math.isfinite(gain.value):
-        verdict = "more" if gain.low > 0 else "less" if gain.high < 0 else "not clearly more"
-        said.append(f"Removing what they mark lowers the score {verdict} than removing random parts ({gain}).")
+        verdict = "lowers the score more" if gain.low > 0 else "does not clearly lower the score more"
+        verdict = "lowers the score less" if gain.high < 0 else verdict
+        said.append(f"Removing what they mark {verdict} than removing random parts (difference {gain}).")
     last = found["sanity"].get("all layers")
     if last and last["spearman"]["value"] is not None:
         rank = last["spearman"]["value"]
@@ -120,9 +121,8 @@ def _tables(found: Mapping[str, Any]) -> tuple[Table, ...]:
     if found["images_with_slow_measures"]:
         title = "What the scores hang on"
         tables.append(_by_view("maps-faithfulness", title, means, _FAITHFUL, "deletion", caption))
-    else:
-        some = {"energy_breast": _FAITHFUL["energy_breast"]}
-        tables.append(_by_view("maps-breast", "Maps and breast", means, some, "energy_breast", ""))
+    title = "Maps and breast"
+    tables.append(_by_view("maps-breast", title, means, _BREAST, "energy_breast", "Share of the map's sum, 0 to 1."))
     if found["sanity"]:
         rows = [
             [step, own["spearman"]["images"], _cell(own["spearman"]), _cell(own["ssim"])]
