@@ -32,7 +32,13 @@ def at_once(
 
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
-    for place in ("archives.dicom", "stages.audit.run", "stages.explain.images", "stages.predict", "stages.prepare"):
+    for place in (
+        "archives.dicom",
+        "stages.audit.run",
+        "stages.explain.images",
+        "stages.predict.inputs",
+        "stages.prepare",
+    ):
         patch.setattr(f"ensemble_mammo.{place}.spread", at_once)
 
 

@@ -1,4 +1,4 @@
-"""ensemble-mammo explain: class activation maps."""
+"""ensemble-mammo explain: class activation maps, what they are worth, and pages to read them on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Device, Json, Models, Out, Views, Workers, source_of, valid
+from ensemble_mammo.cli.options import Device, Json, Models, Out, Seed, Views, Workers, source_of, valid
 
 
 @app.command()
@@ -18,10 +18,24 @@ def explain(
     data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
     split: Annotated[str, typer.Option("--split", help="Of the dataset: train, val, test; empty: all.")] = "",
     views: Views = None,
-    method: Annotated[str, typer.Option(help="grad-cam, grad-cam++, layer-cam, hires-cam, score-cam, …")] = "grad-cam",
+    method: Annotated[
+        str, typer.Option(help="grad-cam, class-map, grad-cam++, layer-cam, hires-cam, score-cam, …")
+    ] = "grad-cam",
     class_name: Annotated[str, typer.Option("--class", help="Class to explain; empty: the predicted one.")] = "",
+    html: Annotated[bool, typer.Option("--html", help="A four-view page an exam: open index.html.")] = False,
+    boxes: Annotated[Path | None, typer.Option("--boxes", help="boxes.json to show on these pages.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure the maps: lesions hit, deletion, insertion, shuffled weights.")
+    ] = False,
+    measure_images: Annotated[
+        int, typer.Option(help="Images, drawn by chance, that get the slow measures; 0: all.")
+    ] = 0,
+    tolerance: Annotated[float, typer.Option(help="Pixels beside a lesion that still count as pointing at it.")] = 15.0,
+    deletion_fill: Annotated[str, typer.Option(help="What stands for deleted pixels: blur or black.")] = "blur",
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of the measures; 0: no intervals.")] = 10_000,
     out: Out = Path("maps"),
     device: Device = "auto",
+    seed: Seed = 0,
     workers: Workers = 0,
     json_: Json = False,
 ) -> None:
@@ -29,9 +43,17 @@ def explain(
     from ensemble_mammo.stages.explain import ExplainOptions
     from ensemble_mammo.stages.explain import explain as run
 
-    options = valid(ExplainOptions, split, views, method, class_name, device=device, workers=workers)
+    options = valid(
+        ExplainOptions, split, views, method, class_name, device=device, workers=workers, html=html, boxes=boxes,
+        measure=measure, measure_images=measure_images, tolerance_px=tolerance, deletion_fill=deletion_fill,
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
     maps = run(source_of(data, subject_dir), models, out, options)
     if json_:
         typer.echo((out / "maps.json").read_text(encoding="utf-8"))
-    else:
-        typer.echo(f"{len(maps)} maps under {out}; a sheet.png an exam")
+        return
+    typer.echo(f"{len(maps)} maps under {out}; a sheet.png an exam")
+    if html:
+        typer.echo(f"pages to read: {out / 'index.html'}")
+    if measure:
+        typer.echo(f"measures: {out / 'measures.csv'}; shown by `ensemble-mammo report … --maps {out}`")

@@ -38,7 +38,13 @@ def predict(
     weights: Weights = None,
     require_all_views: AllViews = False,
     breast_to_subject: BreastToSubject = "",
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="calibration.json of a report: temperatures and sets.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write predictions/ to.")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also image_level.csv and breast_level.csv, of tasks of two classes.")
+    ] = False,
     task: Annotated[str, typer.Option("--task", help="Refuse networks of another task.")] = "",
     device: Device = "auto",
     workers: Workers = 0,
@@ -52,7 +58,8 @@ def predict(
     rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
     source = source_of(data, subject_dir, subjects)
     options = PredictOptions(
-        split, many=subjects is not None, views=views, fusion=rule, device=device, workers=workers, task=task
-    )
+        split, many=subjects is not None, views=views, fusion=rule, calibration=calibration, peers=peers,
+        device=device, workers=workers, task=task,
+    )  # fmt: skip
     scores: Scores = run(source, models, out, options)
     scores_table(scores, models, rule, json_)

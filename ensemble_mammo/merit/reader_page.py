@@ -23,16 +23,19 @@ from ensemble_mammo.merit.reader_boxes import (
     boxes_from_json,
     boxes_shown,
 )
+from ensemble_mammo.merit.reader_index import IndexEntry, reader_index
 from ensemble_mammo.records.subject import SUBJECT, Projection, Side, View
 from ensemble_mammo.records.task import Task
 
 __all__ = [
     "FoundBox",
+    "IndexEntry",
     "ReaderBox",
     "ReaderExam",
     "ReaderView",
     "boxes_from_json",
     "boxes_shown",
+    "reader_index",
     "reader_page",
     "stands_turned",
 ]

@@ -42,6 +42,8 @@ class ExamImage:
     "of the prepared image in the original; None: they are the same"
     image_id: str = ""
     "in the dataset; empty for a subject's folder"
+    mm_per_pixel: float = 0.0
+    "height of a pixel of `original`, in millimetres; 0: not known"
 
 
 def images_to_explain(
@@ -75,7 +77,13 @@ def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[ExamIma
         pixels = read_png16(dataset.root / row["file"])
         original = pixels.astype(np.float32) / np.float32(65535)
         key = row["subject_id"], row["exam_id"]
-        yield ExamImage(key, View(row["view"]), original, pixels, None, row["image_id"])
+        yield ExamImage(key, View(row["view"]), original, pixels, None, row["image_id"], _mm_of(row, len(pixels)))
+
+
+def _mm_of(row: dict[Any, str], rows: int) -> float:
+    """Height of a prepared pixel: the source's spacing, as many times as the crop was made smaller."""
+    spacing, crop = row["pixel_spacing_mm"], row["crop_height"] or row["source_height"]
+    return float(spacing) * float(crop) / rows if spacing and crop else 0.0
 
 
 def _from_files(
@@ -86,11 +94,13 @@ def _from_files(
         if outcome.value is None:
             notes.append(f"left out: {outcome.error}")
         else:
-            yield ExamImage(image.key, image.view, *outcome.value)
+            pixels, prepared, placement, mm = outcome.value
+            yield ExamImage(image.key, image.view, pixels, prepared, placement, mm_per_pixel=mm)
 
 
-def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement]:
+def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement, float]:
     image, preparation, limits = job
     mammogram = read_mammogram(image.path, preparation, limits)
     prepared = prepare_pixels(mammogram, preparation)
-    return mammogram.pixels, prepared.pixels, prepared.placement
+    mm = (mammogram.facts.pixel_spacing_mm or 0.0) * mammogram.reduction
+    return mammogram.pixels, prepared.pixels, prepared.placement, mm

@@ -31,6 +31,10 @@ class ExplainOptions:
     "processes that read files; 0: one a core"
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
+    html: bool = False
+    "a page an exam with its four views, map, window and scores, and a page that lists them"
+    boxes: Path | None = None
+    "boxes.json of a heatmap or detector, to be shown on these pages"
     measure: bool = False
     "measure the maps: overlap with lesions and breast, deletion and insertion, randomised weights"
     measure_images: int = 0
@@ -52,6 +56,8 @@ class ExplainOptions:
             raise ValueError(f"contour levels {self.levels} must lie between 0 and 1")
         if min(self.measure_images, self.resamples, self.tolerance_px) < 0:
             raise ValueError("images to measure, resamples and tolerance must be 0 or more")
+        if self.boxes and not self.html:
+            raise ValueError("boxes are shown on reader pages: add --html")
         if self.deletion_fill not in ("blur", "black"):
             raise ValueError(f"deletion fill {self.deletion_fill!r} is not one of blur, black")
 

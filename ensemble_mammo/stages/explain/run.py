@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from PIL import Image
 from ensemble_mammo.errors import DatasetError, RunError
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, overlay, sheet
-from ensemble_mammo.learning.cam import ActivationMap, activation_maps
+from ensemble_mammo.learning.cam import activation_maps
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.records.files import write_text, written_beside
@@ -25,27 +25,10 @@ from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.explain.images import ExamImage, Grey, images_to_explain
 from ensemble_mammo.stages.explain.measure import Measuring
 from ensemble_mammo.stages.explain.options import ExplainOptions, MapFiles
+from ensemble_mammo.stages.explain.reader import Pages
+from ensemble_mammo.stages.explain.shown import Shown
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One image of an exam with its map, ready to be drawn, measured or put on a page."""
-
-    image: ExamImage
-    "pixels and ids"
-    made: ActivationMap
-    "map over the prepared image, class and scores"
-    map_: Grey
-    "[H, W] over the original"
-    files: MapFiles
-    "what is written of it"
-
-    @property
-    def stem(self) -> str:
-        """Of its files, without ending."""
-        return Path(self.files.raw).stem
 
 
 def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOptions | None = None) -> list[MapFiles]:
@@ -54,7 +37,8 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     For each image: `<VIEW>.npy` (float32, 0..1), `<VIEW>_map.png`, `<VIEW>_overlay.png`,
     `<VIEW>_contours.png`, all at the size of the mammogram (of the source file for a subject's folder, of
     the prepared image for a dataset), and one `sheet.png` an exam; `maps.json` lists them. Where they are measured:
-    `measures.csv`, `measures.json`, and `<VIEW>_lesion.png` of each image with a lesion's mask.
+    `measures.csv`, `measures.json`, and `<VIEW>_lesion.png` of each image with a lesion's mask. With `html`, a
+    `reader.html` an exam, and `index.html` that lists them.
 
     Raises:
         RunError: no runs there, several of one view (a map shows one network), or a method that a network
@@ -66,12 +50,16 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     notes: list[str] = []
     stream, total = images_to_explain(source, runs, options, notes)
     measuring = Measuring(source, runs, out, options, total) if options.measure else None
+    pages = Pages(next(iter(runs.values())).task, out, options) if options.html else None
     written: list[MapFiles] = []
     for key, images in groupby(track(stream, total, "explain"), lambda image: image.key):
         exam = _shown(key, images, runs, options)
         _write_exam(exam, out, options)
-        for shown in exam if measuring else ():
-            measuring.add(shown.image, shown.made, shown.files)  # type: ignore[union-attr]
+        if measuring:
+            for shown in exam:
+                measuring.add(shown.image, shown.made, shown.files)
+        if pages:
+            pages.add(exam)
         written += [shown.files for shown in exam]
     if not written:
         raise DatasetError(
@@ -83,6 +71,8 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     write_text(out / "maps.json", json.dumps(description, indent=2) + "\n")
     if measuring:
         measuring.write(out)
+    if pages:
+        pages.finish()
     return written
 
 

@@ -20,6 +20,7 @@ from ensemble_mammo.stages.report.calibration_tables import (
     temperature_table,
 )
 from ensemble_mammo.stages.report.study import Study
+from ensemble_mammo.stages.report.wording import figure, number
 
 __all__ = ["fitted", "section"]
 
@@ -69,11 +70,11 @@ def _lead(study: Study, top: LevelFound) -> str:
     text = (
         f"The highest score of the {name} says {percent(score.value)} on average, and it is right in "
         f"{percent(share.value)} of {len(top.judged.true)} exams: {_verdict(gap)}. Expected calibration error "
-        f"{ece}; a perfectly calibrated system would show {top.perfect:.3f} on so many exams."
+        f"{figure(ece, 3)}; a perfectly calibrated system would show {top.perfect:.3f} on so many exams."
     )
     if top.fit is not None and "after.ece" in figures:
         after = figures["after.ece"]
-        text += f" With the temperature {top.fit.temperature.value:.2f}, fitted on validation: {after}."
+        text += f" With the temperature {top.fit.temperature.value:.2f}, fitted on validation: {figure(after, 3)}."
     if "lac.coverage" in figures:
         coverage, size = figures["lac.coverage"], figures["lac.size"]
         text += (
@@ -88,7 +89,7 @@ def _verdict(gap: Interval) -> str:
     word = "too sure" if gap.value > 0 else "not sure enough"
     if np.isnan(gap.low):
         return f"{word} by {points}"
-    limits = f"95 % interval of score minus accuracy {100 * gap.low:.0f} to {100 * gap.high:.0f} points"
+    limits = f"95 % interval of score minus accuracy {number(100 * gap.low, 0)} to {number(100 * gap.high, 0)} points"
     if gap.low <= 0 <= gap.high:
         return f"neither clearly too sure nor too unsure ({limits})"
     return f"{word} by {points} ({limits})"

@@ -191,7 +191,7 @@ def _verdict(apart: Interval) -> str:
         return "the two cannot be compared, one is undefined"
     if math.isnan(apart.low):
         return "whether that is a difference beyond chance was not tested"
-    difference = f"(difference {apart.value:.2f}, {apart.low:.2f} to {apart.high:.2f})"
+    difference = f"(difference {figure(apart)})"
     if apart.high < 0:
         return f"less well than they do among themselves {difference}"
     if apart.low > 0:

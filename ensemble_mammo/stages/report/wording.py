@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ensemble_mammo.merit.cells import UNDEFINED
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.records.task import Task
@@ -31,18 +32,18 @@ def figure_key(task: Task, name: str) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """`0.71`; `undefined` where it is nan."""
-    return "undefined" if np.isnan(value) else f"{value:.{digits}f}"
+    """`0.71`, `−0.03`; `undefined` where it is nan."""
+    return UNDEFINED if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
-def limits(one: Interval) -> str:
+def limits(one: Interval, digits: int = 2) -> str:
     """` (0.64 to 0.77)`, or nothing where there are no limits."""
-    return "" if np.isnan(one.low) else f" ({one.low:.2f} to {one.high:.2f})"
+    return "" if np.isnan(one.low) else f" ({number(one.low, digits)} to {number(one.high, digits)})"
 
 
-def figure(one: Interval) -> str:
+def figure(one: Interval, digits: int = 2) -> str:
     """`0.71 (0.64 to 0.77)`."""
-    return number(one.value) + limits(one)
+    return number(one.value, digits) + limits(one, digits)
 
 
 def p_value(p: float) -> str:

@@ -1,0 +1,114 @@
+"""The images that are predicted: rows of a dataset, or the files of subjects' folders."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_mammo.archives.subjects import SubjectImage, all_subject_images, subject_images
+from ensemble_mammo.archives.tables import read_views
+from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.execution.local import spread
+from ensemble_mammo.imaging.prepared import prepare_file
+from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.predict.options import PredictOptions
+
+
+@dataclass(frozen=True)
+class Input:
+    """One prepared image on its way into a network."""
+
+    key: tuple[str, str]
+    view: View
+    pixels: NDArray[np.uint16]
+
+
+def name_of(source: Dataset | Path) -> str:
+    """What an error text calls the source."""
+    return str(source.root if isinstance(source, Dataset) else source)
+
+
+def refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
+    """Networks of a cross-validation over this very dataset have seen, among them, every subject of it."""
+    folder = models.resolve()
+    path = (folder.parent if folder.name.startswith("fold-") else folder) / CROSSVAL
+    if options.subjects is not None or not path.is_file():
+        return
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    if mark.get("data_fingerprint") == dataset.fingerprint():
+        raise RunError(
+            f"{dataset.root}: every subject here was in the training of some fold of {path.parent}; "
+            f"the out-of-fold predictions stand in {path.parent / 'predictions'}"
+        )
+
+
+def from_dataset(
+    dataset: Dataset, runs: Mapping[View, list[LoadedRun]], options: PredictOptions
+) -> tuple[Iterator[Input], int]:
+    """The prepared images of a dataset of the views that the runs know, and how many there are.
+
+    Raises:
+        DatasetError: none in the split that was asked for.
+    """
+    rows = dataset.rows(split=options.split or None)
+    if options.subjects is not None:
+        rows = rows[rows["subject_id"].isin(sorted(options.subjects))]
+    rows = rows[rows["view"].isin(list(runs))].sort_values("image_id", kind="stable")
+    if rows.empty:
+        have = ", ".join(sorted(set(dataset.table["split"]) - {""})) or "no split"
+        raise DatasetError(
+            f"{dataset.root}: no image in split {options.split!r} of the views {', '.join(runs)} (has {have})"
+        )
+
+    def stream() -> Iterator[Input]:
+        for row in rows.to_dict("records"):
+            pixels = read_png16(dataset.root / row["file"])
+            yield Input((row["subject_id"], row["exam_id"]), View(row["view"]), pixels)
+
+    return stream(), len(rows)
+
+
+def from_folders(
+    root: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions, notes: list[str]
+) -> tuple[Iterator[Input], int]:
+    """The images of one subject's folder, or of many, prepared as the networks learnt; notes are added to."""
+    views = read_views(options.views) if options.views else None
+    images, said = (all_subject_images if options.many else subject_images)(root, views, options.workers)
+    notes += said
+    known = [image for image in images if image.view in runs]
+    notes += [f"{i.key[0]}/{i.source}: no network for {i.view} in the runs" for i in images if i.view not in runs]
+    jobs = [(image, runs[image.view][0].preparation, options.limits) for image in known]
+
+    def stream() -> Iterator[Input]:
+        of_images: Counter[str] = Counter()
+        for outcome in spread(_prepare, jobs, options.workers, options.limits.seconds):
+            image = outcome.item[0]
+            if outcome.value is None:
+                notes.append(f"left out: {outcome.error}")
+                continue
+            pixels, own = outcome.value
+            of_images.update(own)
+            yield Input(image.key, image.view, pixels)
+        notes.extend(f"{note} (images: {count})" for note, count in of_images.most_common())
+
+    return stream(), len(jobs)
+
+
+def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    image, preparation, limits = job
+    file = prepare_file(image.path, preparation, limits)
+    return file.prepared.pixels, (*file.facts.notes, *file.prepared.notes)

@@ -1,0 +1,73 @@
+"""What `predict` may be told, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.merit.fusion import Fused, Fusion
+from ensemble_mammo.records.calibration_file import Calibration
+from ensemble_mammo.records.predictions import (
+    Predictions,
+)
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import Task
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Which subjects, how fused, and on what."""
+
+    split: str = ""
+    "of a dataset: train, val, test; empty: every image"
+    subjects: frozenset[str] | None = None
+    "of a dataset: these alone; None: all"
+    only: tuple[View, ...] = tuple(View)
+    "the views to predict; runs of others are not used"
+    many: bool = False
+    "the folder holds a folder a subject"
+    views: Path | None = None
+    "CSV (file, view) that says what headers and names do not"
+    fusion: Fusion = field(default_factory=Fusion)
+    "how the views of an exam become breasts and subject"
+    device: str = "auto"
+    "cpu, cuda or auto"
+    batch_size: int = 8
+    "images a step"
+    workers: int = 0
+    "processes that read files; 0: one a core"
+    limits: Limits = field(default_factory=Limits)
+    "what one file may cost"
+    task: str = ""
+    "refuse networks of another task; empty: whatever they are"
+    calibration: Path | None = None
+    "calibration.json of a report: temperatures are applied to every level after fusion"
+    peers: bool = False
+    "also write image_level.csv and breast_level.csv, as peers read them; of tasks of two classes"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The predictions of every view, and of breasts and subjects fused from them."""
+
+    task: Task
+    "what was told apart"
+    views: Mapping[View, Predictions]
+    "a table a view"
+    fused: Fused
+    "right, left and subject"
+    notes: tuple[str, ...]
+    "what was left out, averaged or missing"
+    runs: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    "view -> what the runs that were used say of their training"
+    calibration: Calibration | None = None
+    "whose temperatures were applied to every level"
+    sets: Mapping[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    "level -> the conformal set of each row; levels without are not named"
+
+    def levels(self) -> list[Predictions]:
+        """Every table: views first, then breasts, then subjects."""
+        return [*self.views.values(), *self.fused.levels.values()]

@@ -1,0 +1,172 @@
+"""predict: the scores of subjects under the networks of their views, and fused over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_mammo.errors import DatasetError, PredictionError
+from ensemble_mammo.execution.progress import track
+from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
+from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.provenance import provenance
+from ensemble_mammo.learning.scores import scores_of
+from ensemble_mammo.merit.fusion import Fusion, fuse
+from ensemble_mammo.records.calibration_file import Calibration, read_calibration
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.predictions import (
+    Predictions,
+    view_predictions,
+)
+from ensemble_mammo.records.subject import SUBJECT, View
+from ensemble_mammo.records.task import Task
+from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, refuse_seen
+from ensemble_mammo.stages.predict.options import PredictOptions, Scores
+from ensemble_mammo.stages.predict.written import write_scores
+
+
+def predict(
+    source: Dataset | Path, models: Path, out: Path | None = None, options: PredictOptions | None = None
+) -> Scores:
+    """Predict a prepared dataset, one subject's folder as it came, or a folder of subject folders.
+
+    Args:
+        source: a dataset; or a folder of DICOM files or images (nested, others ignored with a note).
+        models: a folder of run folders (`<VIEW>/`, or `fold-<k>/<VIEW>/`, whose scores are averaged).
+        out: where the tables are written; None: nowhere.
+        options: which subjects, how fused.
+
+    Raises:
+        RunError: no run for any view there, of another task, or runs that do not belong together.
+        DatasetError: no usable image; two patients or studies in one folder; another preparation.
+        PredictionError: a view is missing and `require_all_views` is set; a calibration of other levels, of another
+            task or of another fusion.
+    """
+    options = options or PredictOptions()
+    runs = load_runs(models, options.task or None, resolve_device(options.device), options.only)
+    first = next(iter(runs.values()))[0]
+    calibration = _calibration(options, first.task, list(runs))
+    notes: list[str] = []
+    if isinstance(source, Dataset):
+        for view, (run, *_) in runs.items():
+            source.require_preparation(run.preparation, view)
+        refuse_seen(source, models, options)
+        stream, total = from_dataset(source, runs, options)
+    else:
+        stream, total = from_folders(source, runs, options, notes)
+    keys, scores = _score(track(stream, total, "predict"), runs, options.batch_size)
+    views = {
+        view: view_predictions(view, first.classes, keys[view], np.array(scores[view])) for view in View if keys[view]
+    }
+    if not views:
+        raise DatasetError(
+            f"{name_of(source)}: no image of a view that the runs in {models} know; " + "; ".join(notes[:3])
+        )
+    notes += _absent(views, source, options.fusion)
+    fused = fuse(list(views.values()), first.task, options.fusion)
+    notes += [*_repeated(views), *fused.notes]
+    result = Scores(first.task, views, fused, tuple(notes), provenance(runs))
+    if calibration is not None:
+        result = _calibrated(result, calibration)
+    if out is not None:
+        write_scores(result, out, models, options)
+    return result
+
+
+def _calibration(options: PredictOptions, task: Task, views: Sequence[View]) -> Calibration | None:
+    """The calibration that was asked for, refused before anything is predicted if it does not fit.
+
+    Raises:
+        PredictionError: it is of another task or fusion, or lacks a level.
+    """
+    if options.calibration is None:
+        return None
+    found = read_calibration(options.calibration, task)
+    found.require([*views, *dict.fromkeys(str(view.side) for view in views), SUBJECT], task.classes)
+    fusion = options.fusion
+    own = {
+        "rule": fusion.rule,
+        "weights": dict(fusion.weights),
+        "breast_to_subject": fusion.breast_to_subject or task.breast_to_subject,
+    }
+    other = [f"{key} {found.fusion.get(key)!r}, here {own[key]!r}" for key in own if found.fusion.get(key) != own[key]]
+    if other:
+        raise PredictionError(
+            f"{options.calibration}: fitted on scores that were fused otherwise ({'; '.join(other)}); "
+            "predict with the same fusion, or make the report again with this one"
+        )
+    return found
+
+
+def _calibrated(scores: Scores, calibration: Calibration) -> Scores:
+    """Every level by its own temperature: the views were fused before."""
+    exams = ", ".join(f"{table.level} {calibration.levels[table.level].exams}" for table in scores.levels())
+    notes = [
+        f"scores were scaled by the temperatures of a calibration (validation exams: {exams}); they hold for the "
+        "networks that it was fitted with. A report or fusion of these tables would fuse the scaled views again: name "
+        "right.csv, left.csv and subject.csv beside the views"
+    ]
+    notes += [
+        f"{table.level}: left as it was, since {note}"
+        for table in scores.levels()
+        if (note := calibration.levels[table.level].note)
+    ]
+    sets = {table.level: calibration.sets(table) for table in scores.levels()}
+    return replace(
+        scores,
+        views={view: calibration.apply(table) for view, table in scores.views.items()},
+        fused=replace(scores.fused, levels={k: calibration.apply(t) for k, t in scores.fused.levels.items()}),
+        notes=(*scores.notes, *notes),
+        calibration=calibration,
+        sets={level: rows for level, rows in sets.items() if rows},
+    )
+
+
+def _score(
+    inputs: Iterator[Input], runs: Mapping[View, list[LoadedRun]], batch_size: int
+) -> tuple[dict[View, list[tuple[str, str]]], dict[View, list[NDArray[np.float64]]]]:
+    keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
+    scores: dict[View, list[NDArray[np.float64]]] = defaultdict(list)
+    waiting: dict[View, list[NDArray[np.uint16]]] = defaultdict(list)
+
+    def run_batch(view: View) -> None:
+        if waiting[view]:
+            scores[view].extend(scores_of(runs[view], waiting.pop(view)))
+
+    for item in inputs:
+        keys[item.view].append(item.key)
+        waiting[item.view].append(item.pixels)
+        if len(waiting[item.view]) == batch_size:
+            run_batch(item.view)
+    for view in list(waiting):
+        run_batch(view)
+    return keys, scores
+
+
+def _absent(views: Mapping[View, Predictions], source: Dataset | Path, fusion: Fusion) -> list[str]:
+    """A note on views that no exam has; fusion itself sees only gaps in those that are there.
+
+    Raises:
+        PredictionError: all views are required.
+    """
+    absent = [view.value for view in View if view not in views]
+    if absent and fusion.require_all_views:
+        raise PredictionError(
+            f"{name_of(source)}: no scores of {', '.join(absent)}; add the images (and networks), or leave "
+            "--require-all-views out to fuse the views present"
+        )
+    return [f"no scores of {', '.join(absent)}: the views present were fused"] if absent else []
+
+
+def _repeated(views: Mapping[View, Predictions]) -> list[str]:
+    notes = []
+    for view, table in views.items():
+        several = sum(number > 1 for number in table.images)
+        if several:
+            notes.append(f"{view}: exams with several images of this view, whose scores were averaged: {several}")
+    return notes

@@ -1,0 +1,92 @@
+"""What `predict` writes: tables, plain files, peers' tables and predictions.json."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ensemble_mammo
+from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.merit.peers import write_peers
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.origin import ORIGIN
+from ensemble_mammo.records.predictions import (
+    Predictions,
+    ids_file,
+    plain_file,
+    write_plain,
+    write_predictions,
+)
+from ensemble_mammo.records.subject import LEVELS, View
+from ensemble_mammo.stages.predict.options import PredictOptions, Scores
+
+
+def write_scores(scores: Scores, out: Path, models: Path, options: PredictOptions) -> None:
+    """Write `out/predictions/`; what an earlier call left of other views goes.
+
+    Raises:
+        PredictionError: peers' tables were asked for, and cannot hold these.
+    """
+    folder = out / "predictions"
+    for level in LEVELS:  # an earlier call may have had more views
+        (folder / f"{level}.csv").unlink(missing_ok=True)
+    for view in View:
+        plain_file(folder, view).unlink(missing_ok=True)
+        ids_file(plain_file(folder, view)).unlink(missing_ok=True)
+    for table in scores.levels():
+        write_predictions(folder / f"{table.level}.csv", table)
+    for table in scores.views.values():
+        write_plain(folder, table)
+    if options.peers:
+        write_peers(folder, scores.levels())
+    write_text(folder / ORIGIN, json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
+
+
+def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:
+    """The scores of every level as JSON has them."""
+    return {
+        "task": scores.task.name,
+        "classes": list(scores.task.classes),
+        "models": str(models),
+        "fusion": fusion.rule,
+        "notes": list(scores.notes),
+        "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
+        "runs": dict(scores.runs),
+        "calibration": _calibration_as_json(scores),
+        "levels": {table.level: _rows(table, scores.sets.get(table.level)) for table in scores.levels()},
+        "disclaimer": "Not a medical device; for research.",
+    }
+
+
+def _calibration_as_json(scores: Scores) -> dict[str, Any] | None:
+    """The temperature of each level and the rule of its conformal sets; None where none were applied."""
+    if scores.calibration is None:
+        return None
+    levels = {table.level: scores.calibration.levels[table.level] for table in scores.levels()}
+    return {
+        "fingerprint": scores.calibration.fingerprint,
+        "levels": {
+            level: {"temperature": one.temperature, "sets": one.sets and asdict(one.sets)}
+            for level, one in levels.items()
+        },
+    }
+
+
+def _rows(table: Predictions, sets: list[tuple[str, ...]] | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "subject_id": subject,
+            "exam_id": exam,
+            "views": table.views[i],
+            "images": table.images[i],
+            "scores": dict(zip(table.classes, (float(s) for s in table.scores[i]), strict=True)),
+            "predicted": table.classes[int(np.argmax(table.scores[i]))],
+        }
+        | ({} if sets is None else {"set": list(sets[i])})
+        for i, (subject, exam) in enumerate(table.keys)
+    ]
