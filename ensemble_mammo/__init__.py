@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.learning.scores import scores_of
     from ensemble_mammo.merit.figures import figures_of
     from ensemble_mammo.merit.fusion import Fusion, fuse
-    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.merit.inputs.truth import truth_from_counts, truth_from_csv, truth_from_dataset
     from ensemble_mammo.records.division import Division
     from ensemble_mammo.records.manifest import Dataset, read_dataset
     from ensemble_mammo.records.predictions import Predictions, read_predictions
@@ -62,7 +62,7 @@ _HOME = {
     "learning.scores": ["scores_of"],
     "merit.figures": ["figures_of"],
     "merit.fusion": ["Fusion", "fuse"],
-    "merit.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset"],
+    "merit.inputs.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset"],
     "records.division": ["Division"],
     "records.manifest": ["Dataset", "read_dataset"],
     "records.predictions": ["Predictions", "read_predictions"],

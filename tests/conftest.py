@@ -32,13 +32,8 @@ def at_once(
 
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
-    for place in (
-        "archives.dicom",
-        "stages.audit.run",
-        "stages.explain.images",
-        "stages.predict.inputs",
-        "stages.prepare",
-    ):
+    stages = ("audit.run", "explain.images", "predict.inputs", "prepare")
+    for place in ("archives.dicom", *(f"stages.{stage}" for stage in stages)):
         patch.setattr(f"ensemble_mammo.{place}.spread", at_once)
 
 

@@ -181,7 +181,10 @@ def test_an_interrupted_call_ends_with_status_130_and_says_how_to_go_on(monkeypa
         (["explain", "--method", "gradcam"], "method 'gradcam' is not one of grad-cam"),
         (["audit"], "Missing argument 'path'"),
         (["audit", "x", "--task", "densty"], "did you mean 'density'?"),
-        (["report", "x.csv"], "give the true classes by one of --true-counts, --labels and --data"),
+        (
+            ["report", "x.csv", "--true-counts", "A=1", "--data", "d"],
+            "give the true classes by one of --true-counts, --labels and --data",
+        ),
     ],
 )
 def test_wrong_usage_ends_with_status_2_and_says_what_was_expected(call, monkeypatch, words, text):

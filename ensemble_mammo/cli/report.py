@@ -24,7 +24,7 @@ from ensemble_mammo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ensemble_mammo.merit.truth import Truth
+    from ensemble_mammo.merit.inputs.truth import Truth
     from ensemble_mammo.records.manifest import Dataset
     from ensemble_mammo.stages.report import Report
 
@@ -95,8 +95,8 @@ def report(
 ) -> None:
     """Figures of merit for each view, breast and subject, with 95 % intervals, and the studies behind them."""
     from ensemble_mammo.console import report_table
-    from ensemble_mammo.merit.columns import columns_of
-    from ensemble_mammo.merit.sources import truth_from_files
+    from ensemble_mammo.merit.inputs.columns import columns_of
+    from ensemble_mammo.merit.inputs.sources import truth_from_files
     from ensemble_mammo.records.manifest import read_dataset
     from ensemble_mammo.stages.report import ReportOptions
     from ensemble_mammo.stages.report import report as run
@@ -109,8 +109,8 @@ def report(
         truth = replace(truth, remarks=(*truth.remarks, *_audit_remarks(audited, dataset, task)))
     rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
     options = valid(
-        ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups, by=tuple(by or ()),
-        readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
+        ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups,
+        by=tuple(by or ()), readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
         sensitivity=sensitivity, specificity=specificity, coverage=coverage, plan_width=plan_width, studies=studies,
         maps=maps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
     )  # fmt: skip
@@ -120,7 +120,12 @@ def report(
 
 def _truth(counts: str, labels: Path | None, dataset: Dataset | None, split: str, task: Any) -> Truth | None:
     """The true classes from where they were said to be; None where prediction files must carry them."""
-    from ensemble_mammo.merit.truth import truth_from_counts, truth_from_csv, truth_from_dataset, truth_from_folders
+    from ensemble_mammo.merit.inputs.truth import (
+        truth_from_counts,
+        truth_from_csv,
+        truth_from_dataset,
+        truth_from_folders,
+    )
 
     if sum(map(bool, (counts, labels, dataset))) > 1:
         raise typer.BadParameter("give the true classes by one of --true-counts, --labels and --data")

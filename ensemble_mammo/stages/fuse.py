@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
-from ensemble_mammo.merit.sources import predictions_of, read_sources, sources_of
+from ensemble_mammo.merit.inputs.sources import predictions_of, read_sources, sources_of
 from ensemble_mammo.records.predictions import write_predictions
 from ensemble_mammo.records.task import Task
 

@@ -15,7 +15,7 @@ from ensemble_mammo.errors import DatasetError, RunError
 from ensemble_mammo.learning.checkpoint import CROSSVAL, RECIPE
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.merit.fusion import fuse
-from ensemble_mammo.merit.truth import truth_from_dataset
+from ensemble_mammo.merit.inputs.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.imaging.phantom import write_phantom_exams
-from ensemble_mammo.merit.truth import truth_from_dataset
+from ensemble_mammo.merit.inputs.truth import truth_from_dataset
 from ensemble_mammo.records.division import Division
 from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.subject import View

@@ -22,7 +22,7 @@ from ensemble_mammo.merit.members import (
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
-from tests.stages.studies import views_made
+from tests.stages.report.studies import views_made
 
 VIEWS = tuple(View)
 

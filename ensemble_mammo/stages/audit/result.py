@@ -15,7 +15,7 @@ import pandas as pd
 
 import ensemble_mammo
 from ensemble_mammo.imaging.inspect import Inspection
-from ensemble_mammo.merit.contact_sheet import Sheet, contact_sheet
+from ensemble_mammo.merit.pages.contact_sheet import Sheet, contact_sheet
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import Leak

@@ -15,7 +15,7 @@ from PIL import Image
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.imaging.prepared import Placement
 from ensemble_mammo.merit.fusion import fuse
-from ensemble_mammo.merit.reader_page import (
+from ensemble_mammo.merit.pages.reader_page import (
     FoundBox,
     IndexEntry,
     ReaderBox,

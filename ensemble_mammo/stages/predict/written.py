@@ -12,7 +12,7 @@ import numpy as np
 
 import ensemble_mammo
 from ensemble_mammo.merit.fusion import Fusion
-from ensemble_mammo.merit.peers import write_peers
+from ensemble_mammo.merit.inputs.peers import write_peers
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.origin import ORIGIN
 from ensemble_mammo.records.predictions import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ensemble_mammo.merit.sections import Section
-from ensemble_mammo.stages.report import (
+from ensemble_mammo.stages.report.sections import (
     baseline,
     calibration,
     classes,

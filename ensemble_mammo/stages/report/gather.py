@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.inputs.truth import ANY, Truth, truth_from_counts, truth_from_dataset
 from ensemble_mammo.merit.results import PredictionFile
-from ensemble_mammo.merit.truth import ANY, Truth, truth_from_counts, truth_from_dataset
 from ensemble_mammo.records.origin import read_origin
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
-from ensemble_mammo.merit.columns import Columns
 from ensemble_mammo.merit.fusion import Fusion
+from ensemble_mammo.merit.inputs.columns import Columns
 from ensemble_mammo.merit.intervals import RESAMPLES
 from ensemble_mammo.records.manifest import Dataset
 

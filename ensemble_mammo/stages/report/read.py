@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.breasts import subject_of_breasts
-from ensemble_mammo.merit.columns import Columns
 from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
+from ensemble_mammo.merit.inputs.columns import Columns
+from ensemble_mammo.merit.inputs.sources import UNNAMED, predictions_of, read_sources, systems_of
+from ensemble_mammo.merit.inputs.truth import UNKNOWN, Truth
 from ensemble_mammo.merit.results import PredictionFile
-from ensemble_mammo.merit.sources import UNNAMED, predictions_of, read_sources, systems_of
-from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import LEVELS, SUBJECT, Side, View, views_of
 from ensemble_mammo.records.task import Task

@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from ensemble_mammo import __version__
 from ensemble_mammo.merit.definitions import FIGURES, title_of
-from ensemble_mammo.merit.displays import confusion_png
-from ensemble_mammo.merit.exports import write_tables
 from ensemble_mammo.merit.figures import confusion_matrix, undefined
 from ensemble_mammo.merit.fusion import incomplete
+from ensemble_mammo.merit.inputs.truth import UNKNOWN, Truth
 from ensemble_mammo.merit.intervals import Interval
-from ensemble_mammo.merit.page import page
+from ensemble_mammo.merit.pages.displays import confusion_png
+from ensemble_mammo.merit.pages.exports import write_tables
+from ensemble_mammo.merit.pages.page import page
 from ensemble_mammo.merit.results import LevelCounts, Report
 from ensemble_mammo.merit.thresholds import reaching, youden
-from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.calibration_file import CALIBRATION, write_calibration
 from ensemble_mammo.records.files import write_bytes, write_text
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.task import Task
-from ensemble_mammo.stages.report.calibration_study import fitted
 from ensemble_mammo.stages.report.contents import sections_of
 from ensemble_mammo.stages.report.gather import VALIDATION, gather
 from ensemble_mammo.stages.report.options import ReportOptions
+from ensemble_mammo.stages.report.sections.calibration_study import fitted
 from ensemble_mammo.stages.report.study import Judged, Study
 
 

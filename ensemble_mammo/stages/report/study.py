@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.merit.figures import UndefinedFigureWarning
+from ensemble_mammo.merit.inputs.truth import UNKNOWN, Truth
 from ensemble_mammo.merit.intervals import Cases, Interval, intervals
-from ensemble_mammo.merit.truth import UNKNOWN, Truth
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import LEVELS
 from ensemble_mammo.records.task import Task

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_mammo.merit.cells import UNDEFINED
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.merit.pages.cells import UNDEFINED
 from ensemble_mammo.records.task import Task
 
 SHOWN_OF_SEVERAL = ("accuracy", "recall", "kappa", "auc")

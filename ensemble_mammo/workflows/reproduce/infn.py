@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.inputs.truth import truth_from_counts
 from ensemble_mammo.merit.sections import Cell, Table
-from ensemble_mammo.merit.truth import truth_from_counts
 from ensemble_mammo.records.predictions import plain_file
 from ensemble_mammo.records.subject import View, views_of
 from ensemble_mammo.records.task import TASKS

@@ -1,0 +1,1 @@
+"""Prediction files of any system, and true classes, read."""

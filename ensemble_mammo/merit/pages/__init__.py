@@ -1,0 +1,1 @@
+"""What was found, drawn and written: pages, charts, tables. Nothing is computed here."""
