@@ -182,7 +182,7 @@ def test_an_interrupted_call_ends_with_status_130_and_says_how_to_go_on(monkeypa
         (["audit"], "Missing argument 'path'"),
         (["audit", "x", "--task", "densty"], "did you mean 'density'?"),
         (
-            ["report", "x.csv", "--true-counts", "A=1", "--data", "d"],
+            ["report", "x.csv", "--true-counts", "A=1", "--labels", "y"],
             "give the true classes by one of --true-counts, --labels and --data",
         ),
     ],
