@@ -29,12 +29,20 @@ if TYPE_CHECKING:
     from ensemble_mammo.imaging.phantom import write_phantom_exams
     from ensemble_mammo.imaging.prepared import prepare_file, prepare_pixels
     from ensemble_mammo.imaging.read import Limits, read_mammogram
-    from ensemble_mammo.learning.cam import activation_map
+    from ensemble_mammo.learning.cam import activation_map, activation_maps
     from ensemble_mammo.learning.checkpoint import load_run, runs_in
     from ensemble_mammo.learning.scores import scores_of
     from ensemble_mammo.merit.figures import figures_of
     from ensemble_mammo.merit.fusion import Fusion, fuse
-    from ensemble_mammo.merit.inputs.truth import truth_from_counts, truth_from_csv, truth_from_dataset
+    from ensemble_mammo.merit.inputs.columns import columns_of
+    from ensemble_mammo.merit.inputs.peers import write_peers
+    from ensemble_mammo.merit.inputs.sources import truth_from_files
+    from ensemble_mammo.merit.inputs.truth import (
+        truth_from_counts,
+        truth_from_csv,
+        truth_from_dataset,
+        truth_from_folders,
+    )
     from ensemble_mammo.records.division import Division
     from ensemble_mammo.records.manifest import Dataset, read_dataset
     from ensemble_mammo.records.predictions import Predictions, read_predictions
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.stages.report import ReportOptions, report
     from ensemble_mammo.stages.train import TrainOptions, train
     from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
+    from ensemble_mammo.workflows.reproduce import ReproduceOptions, reproduce
 
 _HOME = {
     "archives.options": ["ArchiveOptions"],
@@ -57,12 +66,15 @@ _HOME = {
     "imaging.phantom": ["write_phantom_exams"],
     "imaging.prepared": ["prepare_file", "prepare_pixels"],
     "imaging.read": ["Limits", "read_mammogram"],
-    "learning.cam": ["activation_map"],
+    "learning.cam": ["activation_map", "activation_maps"],
     "learning.checkpoint": ["load_run", "runs_in"],
     "learning.scores": ["scores_of"],
     "merit.figures": ["figures_of"],
     "merit.fusion": ["Fusion", "fuse"],
-    "merit.inputs.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset"],
+    "merit.inputs.columns": ["columns_of"],
+    "merit.inputs.peers": ["write_peers"],
+    "merit.inputs.sources": ["truth_from_files"],
+    "merit.inputs.truth": ["truth_from_counts", "truth_from_csv", "truth_from_dataset", "truth_from_folders"],
     "records.division": ["Division"],
     "records.manifest": ["Dataset", "read_dataset"],
     "records.predictions": ["Predictions", "read_predictions"],
@@ -78,14 +90,17 @@ _HOME = {
     "stages.report": ["ReportOptions", "report"],
     "stages.train": ["TrainOptions", "train"],
     "workflows.crossval": ["CrossvalOptions", "crossval"],
+    "workflows.reproduce": ["ReproduceOptions", "reproduce"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - sorted without regard to case
     "activation_map",
+    "activation_maps",
     "ArchiveOptions",
     "audit",
     "AuditOptions",
+    "columns_of",
     "crossval",
     "CrossvalOptions",
     "Dataset",
@@ -113,6 +128,8 @@ __all__ = [  # noqa: RUF022 - sorted without regard to case
     "Recipe",
     "report",
     "ReportOptions",
+    "reproduce",
+    "ReproduceOptions",
     "runs_in",
     "scores_of",
     "task_named",
@@ -121,7 +138,10 @@ __all__ = [  # noqa: RUF022 - sorted without regard to case
     "truth_from_counts",
     "truth_from_csv",
     "truth_from_dataset",
+    "truth_from_files",
+    "truth_from_folders",
     "View",
+    "write_peers",
     "write_phantom_exams",
 ]
 
