@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 120
 _EXAMS_SHOWN = 20
+_TOLD = ("comparison", "baseline", "subgroups", "planning")
+"""Sections of a report whose answer stands on the terminal too: what was asked for, and what must not be missed."""
 
 
 def _console() -> Console:
@@ -140,6 +142,9 @@ def report_table(report: Report, out: Path, as_json: bool) -> None:
         return
     heading, *rows = report.table()
     _table(f"figures of merit, {report.task.name}: value (95 % interval)", heading, rows)
+    for section in report.sections:
+        if section.name in _TOLD:
+            _console().print(f"{section.name}: {section.lead}", markup=False)
     _notes(report.notes)
     _console().print(f"report: {out / 'report.html'}", markup=False)
 

@@ -28,4 +28,5 @@ def demo(
     report_table(result.report, out / "report", False)
     typer.echo("These are phantoms: the figures show that the parts work together, and say nothing of patients.")
     typer.echo(f"class activation maps: {result.maps}")
+    typer.echo(f"four views to read: {result.reader}")
     typer.echo(NOTICE)

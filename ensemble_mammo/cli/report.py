@@ -35,60 +35,114 @@ def report(
         list[str],
         typer.Argument(help="Prediction files or their folder; several systems as NAME=FOLDER OTHER=FOLDER."),
     ],
-    true_counts: Annotated[str, typer.Option("--true-counts", help="Rows a class in file order: A=14,B=51,…")] = "",
+    true_counts: Annotated[
+        str,
+        typer.Option("--true-counts", help="Rows a class in file order: A=14,B=51,…", rich_help_panel="True classes"),
+    ] = "",
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="CSV with subject_id, label; or an INFN tree of class folders.")
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="CSV with subject_id, label; or an INFN tree of class folders.",
+            rich_help_panel="True classes",
+        ),
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="A dataset that has the labels.")] = None,
-    split: Annotated[str, typer.Option("--split", help="Of the dataset: labels of train, val or test alone.")] = "",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A dataset that has the labels.", rich_help_panel="True classes")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help="Of the dataset: labels of train, val or test alone.", rich_help_panel="True classes"
+        ),
+    ] = "",
     audited: Annotated[
-        Path | None, typer.Option("--audit", help="audit.json of that dataset; ./audit/audit.json if it is of it.")
+        Path | None,
+        typer.Option(
+            "--audit",
+            help="audit.json of that dataset; ./audit/audit.json if it is of it.",
+            rich_help_panel="True classes",
+        ),
     ] = None,
     task: TaskName = "density",
     columns: Annotated[
-        str, typer.Option("--columns", help="Columns of other CSV files: subject=patient,view=view,score=p,label=y.")
+        str,
+        typer.Option(
+            "--columns",
+            help="Columns of other CSV files: subject=patient,view=view,score=p,label=y.",
+            rich_help_panel="True classes",
+        ),
     ] = "",
     fusion: Rule = "mean",
     weights: Weights = None,
     require_all_views: AllViews = False,
     breast_to_subject: BreastToSubject = "",
     by: Annotated[
-        list[str] | None, typer.Option("--by", help="A column that makes subgroups; repeatable; empty: those known.")
+        list[str] | None,
+        typer.Option(
+            "--by", help="A column that makes subgroups; repeatable; empty: those known.", rich_help_panel="Studies"
+        ),
     ] = None,
     groups: Annotated[
-        Path | None, typer.Option("--groups", help="CSV with subject_id and columns that make subgroups.")
+        Path | None,
+        typer.Option(
+            "--groups", help="CSV with subject_id and columns that make subgroups.", rich_help_panel="Studies"
+        ),
     ] = None,
     readers: Annotated[
-        Path | None, typer.Option("--readers", help="CSV with subject_id and a column a reader.")
+        Path | None,
+        typer.Option("--readers", help="CSV with subject_id and a column a reader.", rich_help_panel="Studies"),
     ] = None,
     validation: Annotated[
         list[str] | None,
-        typer.Option("--validation", help="Predictions of other subjects: thresholds, temperature, sets; repeatable."),
+        typer.Option(
+            "--validation",
+            help="Predictions of other subjects: thresholds, temperature, sets; repeatable.",
+            rich_help_panel="Studies",
+        ),
     ] = None,
     validation_counts: Annotated[
-        str, typer.Option(help="Rows a class of validation files without ids, as --true-counts.")
+        str,
+        typer.Option(help="Rows a class of validation files without ids, as --true-counts.", rich_help_panel="Studies"),
     ] = "",
-    sensitivity: Annotated[float, typer.Option(help="Where specificity is stated; aim of a threshold.")] = 0.9,
-    specificity: Annotated[float, typer.Option(help="Where sensitivity is stated.")] = 0.9,
-    coverage: Annotated[float, typer.Option(help="Share of conformal sets that shall hold the true class.")] = 0.9,
+    sensitivity: Annotated[
+        float, typer.Option(help="Where specificity is stated; aim of a threshold.", rich_help_panel="Studies")
+    ] = 0.9,
+    specificity: Annotated[float, typer.Option(help="Where sensitivity is stated.", rich_help_panel="Studies")] = 0.9,
+    coverage: Annotated[
+        float, typer.Option(help="Share of conformal sets that shall hold the true class.", rich_help_panel="Studies")
+    ] = 0.9,
     plan_width: Annotated[
-        float, typer.Option("--plan-width", help="Plan the number of subjects for intervals of this width; 0: no.")
+        float,
+        typer.Option(
+            "--plan-width",
+            help="Plan the number of subjects for intervals of this width; 0: no.",
+            rich_help_panel="Studies",
+        ),
     ] = 0.0,
-    studies: Annotated[bool, typer.Option("--studies/--no-studies", help="Studies of fusion (some seconds).")] = True,
+    studies: Annotated[
+        bool,
+        typer.Option("--studies/--no-studies", help="Studies of fusion (some seconds).", rich_help_panel="Studies"),
+    ] = True,
     maps: Annotated[
-        Path | None, typer.Option("--maps", help="Folder that `explain --measure` wrote, to be shown.")
+        Path | None,
+        typer.Option("--maps", help="Folder that `explain --measure` wrote, to be shown.", rich_help_panel="Studies"),
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="report.json of a cheap method, to stand beside.")
+        Path | None,
+        typer.Option("--baseline", help="report.json of a cheap method, to stand beside.", rich_help_panel="Studies"),
     ] = None,
     tables: Annotated[
-        list[str] | None, typer.Option("--tables", help="latex or markdown, beside CSV; repeatable.")
+        list[str] | None,
+        typer.Option("--tables", help="latex or markdown, beside CSV; repeatable.", rich_help_panel="Output"),
     ] = None,
-    hide_ids: Annotated[bool, typer.Option("--hide-ids", help="Number subjects instead of naming them.")] = False,
+    hide_ids: Annotated[
+        bool, typer.Option("--hide-ids", help="Number subjects instead of naming them.", rich_help_panel="Output")
+    ] = False,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects; 0: no intervals.")] = 10_000,
     seed: Seed = 0,
     allow_unlabelled: Annotated[
-        bool, typer.Option("--allow-unlabelled", help="Leave exams without label out.")
+        bool, typer.Option("--allow-unlabelled", help="Leave exams without label out.", rich_help_panel="True classes")
     ] = False,
     out: Out = Path("report"),
     json_: Json = False,

@@ -16,7 +16,7 @@ from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.explain import ExplainOptions, explain
 from ensemble_mammo.stages.predict import PredictOptions, Scores, predict
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
-from ensemble_mammo.stages.report import Report, report
+from ensemble_mammo.stages.report import Report, ReportOptions, report
 from ensemble_mammo.stages.train import TrainOptions, train
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Demo:
     "the report as one page"
     maps: Path
     "the sheet of class activation maps of one subject"
+    reader: Path
+    "her four views as a page to read"
     scores: Scores
     "that subject's scores"
 
@@ -62,12 +64,16 @@ def demo(out: Path, options: DemoOptions | None = None) -> Demo:
     _log.info("3 of 6: train a network a view -> %s", runs)
     for view in View:
         train(dataset, view, load_recipe(options.recipe, view), runs, TrainOptions(seed=options.seed, restart=True))
-    _log.info("4 of 6: predict the test subjects -> %s", out / "predictions")
-    scores = predict(dataset, runs, out, PredictOptions(split="test"))
-    _log.info("5 of 6: report -> %s", out / "report")
-    result = report(list(scores.views.values()), truth_from_dataset(dataset, TASKS["density"]), out / "report")
+    _log.info("4 of 6: predict the subjects of val and test -> %s", out / "predictions")
+    predict(dataset, runs, out / "validation", PredictOptions(split="val"))
+    predict(dataset, runs, out, PredictOptions(split="test"))
+    _log.info("5 of 6: report (its calibration fitted on the split val) -> %s", out / "report")
+    judged = ReportOptions(dataset=dataset, validation=(str(out / "validation" / "predictions"),))
+    truth = truth_from_dataset(dataset, TASKS["density"])
+    result = report([out / "predictions"], truth, out / "report", judged)
     subject = sorted(dataset.rows(split="test")["subject_id"])[0]
     _log.info("6 of 6: class activation maps of one test subject, from her DICOM files -> %s", out / "maps")
-    maps = explain(exams / subject, runs, out / "maps", ExplainOptions())
+    maps = explain(exams / subject, runs, out / "maps", ExplainOptions(html=True))
     one = predict(exams / subject, runs, None)
-    return Demo(result, out / "report" / "report.html", (out / "maps" / maps[0].raw).parent / "sheet.png", one)
+    folder = (out / "maps" / maps[0].raw).parent
+    return Demo(result, out / "report" / "report.html", folder / "sheet.png", folder / "reader.html", one)
