@@ -40,7 +40,7 @@ ROWS_PRINTED = 40
 _CUT_FROM = 20
 _NOTES_FIRST = 4
 _LARGE_FROM = 4
-_LONG, _SHORT, _SOME = 40, 28, 14
+_LONG, _SHORT, _HEADING, _SOME = 40, 28, 20, 14
 _RANGE = re.compile(r"−?[\d.]+(?:–| to )−?[\d.]*\d")
 _DARK = """
   --ground: #11171d; --raised: #1a222b; --ink: #e5eaef; --muted: #9dadbc; --rule: #2c3743;
@@ -153,7 +153,7 @@ def _kind(chart: Chart) -> str:
 def _head_class(table: Table, column: int, title: str) -> Markup:
     """Words stand on the left, numbers on the right; a long heading gets room."""
     names = [] if any(is_number(row[column]) for row in table.rows) else ["t"]
-    names += ["some"] if len(title) > _SHORT else []
+    names += ["some"] if len(title) > _HEADING else []
     return Markup(' class="{}"').format(" ".join(names)) if names else Markup("")
 
 

@@ -41,7 +41,7 @@ def test_the_networks_behind_the_predictions_are_named(dataset, tmp_path):
     assert [row["view"] for row in rows] == ["CC_R", "CC_R", "CC_L"]
     assert rows[0]["images"] == 11
     assert rows[0]["weights"] == "abababababab…"
-    assert "the networks learned from the same dataset" in found.lead
+    assert rows[0]["fold"] == 1
     assert found.lead.endswith("3 trained networks made the predictions.")
 
 

@@ -26,13 +26,8 @@ def section(study: Study) -> Section | None:
     if not tables:
         return None
     said = []
-    fingerprints = {run.get("data_fingerprint") for run in runs}
     if study.options.dataset is not None:
-        own = study.options.dataset.fingerprint()
-        said.append(f"The dataset has the fingerprint {own[:_HASH_SHOWN]}…")
-        if runs:
-            same = "the same" if fingerprints == {own} else "another"
-            said.append(f"the networks learned from {same} dataset")
+        said.append(f"the dataset has the fingerprint {study.options.dataset.fingerprint()[:_HASH_SHOWN]}…")
     if runs:
         fold_by_fold = ", each subject by networks that never saw her" if any(o.out_of_fold for o in origins) else ""
         said.append(f"{len(runs)} trained network{'s' if len(runs) > 1 else ''} made the predictions{fold_by_fold}")
@@ -43,7 +38,8 @@ def section(study: Study) -> Section | None:
         lead[0].upper() + lead[1:],
         tables=tuple(tables),
         notes=tuple(note for note in (*study.truth.remarks, *study.options.remarks)),
-        method="Fingerprint: SHA-256 over ids, views, labels, splits and the SHA-256 of every source file.",
+        method="Fingerprint: SHA-256 over ids, views, labels, splits and the SHA-256 of every source file; of the "
+        "dataset, and of the rows that each network learned from.",
     )
 
 
@@ -58,7 +54,7 @@ def _run_table(runs: list[dict[str, Any]]) -> Table:
         "epoch": "epoch kept",
         "images": "images learned from",
         "version": "version",
-        "data": "data fingerprint",
+        "data": "fingerprint of what it learned from",
         "weights": "weights, SHA-256",
     }
     rows: list[list[Cell]] = []
@@ -68,7 +64,7 @@ def _run_table(runs: list[dict[str, Any]]) -> Table:
             [
                 run["view"],
                 _text(run.get("network")),
-                _text(run.get("fold")),
+                _fold(run.get("fold")),
                 _text(run.get("input")),
                 _text(run.get("pretrained")),
                 run.get("seed"),
@@ -96,6 +92,10 @@ def _data_table(dataset: Dataset, task: Task) -> Table:
             rows.append([split or "none", part["subject_id"].nunique(), exams, len(part), *counts])
     return Table("data", "The dataset by split", columns, rows, "By subject: no subject stands in two splits unless "
                  "the notes say so.")  # fmt: skip
+
+
+def _fold(value: Any) -> int | None:
+    return int(str(value).removeprefix("fold-")) if value is not None else None
 
 
 def _text(value: Any) -> str | None:
