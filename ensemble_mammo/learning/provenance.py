@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun
+from ensemble_mammo.records.marks import marked
 from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 
@@ -24,6 +25,25 @@ def provenance(runs: Mapping[View, Sequence[LoadedRun]]) -> dict[str, list[dict[
         `versions`; null where it lacks them) and `weights_sha256`.
     """
     return {view.value: [_facts(run) for run in own] for view, own in runs.items()}
+
+
+def subjects_seen(runs: Mapping[View, Sequence[LoadedRun]], subjects: Iterable[str]) -> set[str]:
+    """The subjects that any of the networks learned from, validated on, or had mirrored; by the marks in run.json."""
+    marks = {mark for own in runs.values() for run in own for mark in run.info.get("learned_from") or ()}
+    return marked(subjects, marks)
+
+
+def seen_note(count: int) -> str:
+    """What must be said of subjects whom the networks know."""
+    return (
+        f"LEAKAGE: {count} of these subjects were in the training of these networks: neither scores nor maps of "
+        "them are those of unseen subjects"
+    )
+
+
+def are_marked(runs: Mapping[View, Sequence[LoadedRun]]) -> bool:
+    """Whether every run says whom it learned from."""
+    return all(run.info.get("learned_from") for own in runs.values() for run in own)
 
 
 def _facts(run: LoadedRun) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.merit.figures import figures_of, figures_of_confusion, figures_of_ranks
+from ensemble_mammo.merit.figures import confusion_matrix, figures_of, figures_of_confusion, figures_of_ranks, grouped
 
 CONFIDENCE = 0.95
 """Share of resamples that an interval holds."""
@@ -78,7 +78,9 @@ def intervals(
     """Every figure of merit with its 95 % interval.
 
     Subjects, not cases, are drawn with replacement, as many as there are. A resample in which a figure is undefined
-    is left out of that figure's interval; a macro mean goes over the classes defined in the resample.
+    is left out of that figure's interval; a macro mean goes over the classes defined in the resample. Where all
+    resamples give one value, a share of all or none (accuracy, recall, …) gets exact binomial limits, another figure
+    none.
 
     Args:
         cases: what was predicted, and what is true.
@@ -88,7 +90,50 @@ def intervals(
     """
     values = figures_of(cases.true, cases.scores, cases.positive, classes)
     drawn = resampled(cases, resamples, seed, classes) if resamples else {}
-    return {name: interval(value, drawn.get(name, np.empty(0))) for name, value in values.items()}
+    found = {name: interval(value, drawn.get(name, np.empty(0))) for name, value in values.items()}
+    exact = shares_of(cases, classes)
+    return {name: with_width(one, exact.get(name)) for name, one in found.items()}
+
+
+def shares_of(cases: Cases, classes: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The figures that are shares of cases: how many are counted, of how many."""
+    width = cases.scores.shape[1]
+    confusion = confusion_matrix(cases.true, cases.scores.argmax(1), width)
+    counts = {"accuracy": (int(np.trace(confusion)), int(confusion.sum()))}
+    if 0 < len(cases.positive) < width:
+        two = grouped(confusion, cases.positive).astype(int)
+        counts["positive"] = (int(np.trace(two)), int(two.sum()))
+        counts["positive_sensitivity"] = (int(two[1, 1]), int(two[1].sum()))
+        counts["positive_specificity"] = (int(two[0, 0]), int(two[0].sum()))
+    for place, name in enumerate(classes):
+        right = int(confusion[place, place])
+        counts[f"recall_{name}"] = (right, int(confusion[place].sum()))
+        counts[f"precision_{name}"] = (right, int(confusion[:, place].sum()))
+    return counts
+
+
+def with_width(found: Interval, share: tuple[int, int] | None) -> Interval:
+    """An interval without width would claim certainty: exact limits for a share of all or none, else none."""
+    if found.low != found.high:
+        return found
+    if share and share[0] in (0, share[1]):
+        return Interval(found.value, *exact_limits(*share))
+    return Interval(found.value, np.nan, np.nan)
+
+
+def exact_limits(count: int, total: int) -> tuple[float, float]:
+    """The 95 % limits of a share by Clopper & Pearson (Biometrika 1934), which hold where all or none are counted.
+
+    Args:
+        count: how many of the cases are counted.
+        total: how many cases there are, taken as independent.
+    """
+    from scipy.stats import beta
+
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if count == 0 else beta.ppf(tail, count, total - count + 1)
+    high = 1.0 if count == total else beta.ppf(1 - tail, count + 1, total - count)
+    return float(low), float(high)
 
 
 def resampled(cases: Cases, resamples: int, seed: int, classes: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:

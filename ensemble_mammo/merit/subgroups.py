@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble_mammo.merit.compare import Drawn, corrected, drawn_by, main_statistic, p_of_resamples
+from ensemble_mammo.merit.compare import Drawn, drawn_by, main_statistic, p_of_resamples
 from ensemble_mammo.merit.figures import figures_of_ranks
-from ensemble_mammo.merit.intervals import Cases, Interval, interval
+from ensemble_mammo.merit.intervals import Cases, Interval, interval, shares_of, with_width
 
 FEWEST_SUBJECTS = 5
 """A group with fewer subjects is counted, but has no figure."""
@@ -99,7 +99,9 @@ def _subgroup(
     if counted[1] < FEWEST_SUBJECTS:
         return Subgroup(name, *counted, mix, {}, {}, {}, {}, f"fewer than {FEWEST_SUBJECTS} subjects")
     drawn = _drawn_parts(cases, inside, names, draws, classes)
+    shares = shares_of(_part(cases, inside), classes)
     own = {key.partition(":")[2]: drawn.interval(key) for key in drawn.values if key.startswith("in:")}
+    own = {one: with_width(value, shares.get(one)) for one, value in own.items()}
     others = {key.partition(":")[2]: value for key, value in drawn.values.items() if key.startswith("out:")}
     if len(set(subjects[~inside])) < FEWEST_SUBJECTS:
         return Subgroup(name, *counted, mix, own, {}, {}, {}, f"fewer than {FEWEST_SUBJECTS} other subjects")
@@ -136,8 +138,3 @@ def _drawn_parts(
 def _part(cases: Cases, chosen: NDArray[np.bool_]) -> Cases:
     subjects = np.asarray(cases.subjects, dtype=str)[chosen].tolist()
     return replace(cases, true=cases.true[chosen], scores=cases.scores[chosen], subjects=subjects)
-
-
-def holm_over(groups: Sequence[Subgroup], name: str) -> list[float]:
-    """The p of one figure in every group [G], corrected by Holm's method over all of them; nan stays nan."""
-    return corrected([group.p.get(name, np.nan) for group in groups])

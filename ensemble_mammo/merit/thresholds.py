@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble_mammo.merit.intervals import CONFIDENCE, Interval, bootstrap, interval
+from ensemble_mammo.merit.intervals import Interval, bootstrap, interval
 from ensemble_mammo.merit.roc import steps_of
 
 Floats = NDArray[np.float64]
@@ -164,14 +164,6 @@ def calling(
         else {}
     )
     return called_at(positive, score, thresholds, drawn)
-
-
-def exact_limits(count: int, total: int) -> tuple[float, float]:
-    """The 95 % limits of a share by Clopper & Pearson (Biometrika 1934), which hold where all or none are counted."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(count, total, alpha=1 - CONFIDENCE, method="beta")
-    return float(low), float(high)
 
 
 def _cells(

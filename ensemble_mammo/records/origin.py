@@ -22,6 +22,8 @@ class Origin:
     "view -> facts of each of its networks"
     out_of_fold: bool = False
     "whether each subject was predicted by networks that never saw her, fold by fold"
+    seen: int = 0
+    "how many of the subjects the networks learned from"
 
 
 def read_origin(folder: Path) -> Origin:
@@ -36,6 +38,6 @@ def read_origin(folder: Path) -> Origin:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         runs = {str(view): [dict(run) for run in own] for view, own in held.get("runs", {}).items()}
-        return Origin(runs, bool(held.get("out_of_fold", False)))
+        return Origin(runs, bool(held.get("out_of_fold", False)), int(held.get("seen", 0)))
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise PredictionError(f"{path}: cannot be read ({error!r}); predict again, or take the file away") from error

@@ -25,6 +25,7 @@ from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.marks import marks_of
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
@@ -113,7 +114,9 @@ def train(
             options.progress,
         )
         with repeatable(device):
-            _run(folder, samples, setting, identity, {"leaks": leaks} if leaks else {})
+            learned = marks_of(subject for rows in parts.values() for subject in rows["subject_id"])
+            remarks = {"learned_from": learned, **({"leaks": leaks} if leaks else {})}
+            _run(folder, samples, setting, identity, remarks)
     return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
 
 

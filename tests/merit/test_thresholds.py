@@ -3,7 +3,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from ensemble_mammo.merit.thresholds import Threshold, calling, calling_figures, exact_limits, reaching, youden
+from ensemble_mammo.merit.intervals import exact_limits
+from ensemble_mammo.merit.thresholds import Threshold, calling, calling_figures, reaching, youden
 
 
 def cases(count=70, digits=2, seed=0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Measuring:
         row["note"] = "; ".join(dict.fromkeys(notes))
         self.rows.append(row)
 
-    def write(self, out: Path) -> None:
+    def write(self, out: Path, notes: Sequence[str] = ()) -> None:
         """Write measures.csv and measures.json."""
         run = next(iter(self.runs.values()))
         about = {
@@ -83,6 +83,7 @@ class Measuring:
             "random_orders": CurveOptions.random_orders,
             "blur": CurveOptions.blur,
             "classless": self.options.method in CLASSLESS,
+            "remarks": list(notes),
         }
         write_measures(out, self.rows, self.likeness, about)
 

@@ -19,6 +19,7 @@ from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, ov
 from ensemble_mammo.learning.cam import activation_maps
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
 from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.provenance import seen_note, subjects_seen
 from ensemble_mammo.records.files import write_text, written_beside
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.subject import View
@@ -49,6 +50,7 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     runs = _load(models, options)
     notes: list[str] = []
     stream, total = images_to_explain(source, runs, options, notes)
+    notes += _seen(source, runs, options)
     measuring = Measuring(source, runs, out, options, total) if options.measure else None
     pages = Pages(next(iter(runs.values())).task, out, options) if options.html else None
     written: list[MapFiles] = []
@@ -67,10 +69,10 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
         )
     for note in notes:
         _log.warning("%s", note)
-    description = {"method": options.method, "maps": [asdict(files) for files in written]}
+    description = {"method": options.method, "notes": notes, "maps": [asdict(files) for files in written]}
     write_text(out / "maps.json", json.dumps(description, indent=2) + "\n")
     if measuring:
-        measuring.write(out)
+        measuring.write(out, notes)
     if pages:
         pages.finish()
     return written
@@ -90,6 +92,15 @@ def _load(models: Path, options: ExplainOptions) -> dict[View, LoadedRun]:
         except ValueError as error:
             raise DatasetError(f"class to explain: {error}") from error
     return runs
+
+
+def _seen(source: Dataset | Path, runs: Mapping[View, LoadedRun], options: ExplainOptions) -> list[str]:
+    """A note on subjects whom the networks learned from."""
+    if not isinstance(source, Dataset):
+        return []
+    subjects = source.rows(split=options.split or None)["subject_id"]
+    seen = subjects_seen({view: [run] for view, run in runs.items()}, subjects)
+    return [seen_note(len(seen))] if seen else []
 
 
 def _shown(

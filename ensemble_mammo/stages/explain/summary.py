@@ -113,7 +113,7 @@ def _plain(one: Interval) -> dict[str, float | None]:
 
 
 def _notes(table: pd.DataFrame, sanity: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = list(about.get("remarks", ()))
     lesions = int((table["mask"] == "lesion").sum())
     if not lesions:
         notes.append("no image has a lesion with a mask: how maps lie over lesions could not be measured")

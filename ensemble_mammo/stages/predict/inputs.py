@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ensemble_mammo.archives.subjects import SubjectImage, all_subject_images, subject_images
@@ -18,6 +19,7 @@ from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun
+from ensemble_mammo.learning.provenance import are_marked, subjects_seen
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.preparation import Preparation
@@ -39,21 +41,43 @@ def name_of(source: Dataset | Path) -> str:
     return str(source.root if isinstance(source, Dataset) else source)
 
 
-def refuse_seen(dataset: Dataset, models: Path, options: PredictOptions) -> None:
-    """Networks of a cross-validation over this very dataset have seen, among them, every subject of it."""
+def seen_subjects(
+    dataset: Dataset, models: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions
+) -> set[str]:
+    """The subjects to be predicted that these networks learned from, as far as the runs say it.
+
+    Raises:
+        RunError: networks of a cross-validation over this very dataset, and such subjects among those to be predicted:
+            her out-of-fold prediction is there already.
+    """
+    chosen = set(_rows(dataset, options)["subject_id"])
+    seen = subjects_seen(runs, chosen)
+    if options.subjects is None and _is_crossvalidated(dataset, models) and (seen or not are_marked(runs)):
+        folder = models if (models / CROSSVAL).is_file() else models.resolve().parent
+        which = f"{len(seen)} of the {len(chosen)} subjects were" if are_marked(runs) else "subjects were"
+        raise RunError(
+            f"{dataset.root}: {which} in the training of {models}, a fold of a cross-validation over this dataset; the "
+            f"out-of-fold predictions stand in {folder / 'predictions'}"
+        )
+    return seen
+
+
+def _is_crossvalidated(dataset: Dataset, models: Path) -> bool:
+    """Whether the runs are folds of a cross-validation over this very dataset."""
     folder = models.resolve()
     path = (folder.parent if folder.name.startswith("fold-") else folder) / CROSSVAL
-    if options.subjects is not None or not path.is_file():
-        return
+    if not path.is_file():
+        return False
     try:
         mark = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: not JSON: {error}") from error
-    if mark.get("data_fingerprint") == dataset.fingerprint():
-        raise RunError(
-            f"{dataset.root}: every subject here was in the training of some fold of {path.parent}; "
-            f"the out-of-fold predictions stand in {path.parent / 'predictions'}"
-        )
+    return bool(mark.get("data_fingerprint") == dataset.fingerprint())
+
+
+def _rows(dataset: Dataset, options: PredictOptions) -> pd.DataFrame:
+    rows = dataset.rows(split=options.split or None)
+    return rows if options.subjects is None else rows[rows["subject_id"].isin(sorted(options.subjects))]
 
 
 def from_dataset(
@@ -64,9 +88,7 @@ def from_dataset(
     Raises:
         DatasetError: none in the split that was asked for.
     """
-    rows = dataset.rows(split=options.split or None)
-    if options.subjects is not None:
-        rows = rows[rows["subject_id"].isin(sorted(options.subjects))]
+    rows = _rows(dataset, options)
     rows = rows[rows["view"].isin(list(runs))].sort_values("image_id", kind="stable")
     if rows.empty:
         have = ", ".join(sorted(set(dataset.table["split"]) - {""})) or "no split"

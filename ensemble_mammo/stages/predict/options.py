@@ -63,6 +63,8 @@ class Scores:
     "what was left out, averaged or missing"
     runs: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     "view -> what the runs that were used say of their training"
+    seen: int = 0
+    "how many of the subjects the networks learned from, as far as runs and dataset say it"
     calibration: Calibration | None = None
     "whose temperatures were applied to every level"
     sets: Mapping[str, list[tuple[str, ...]]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from ensemble_mammo.errors import DatasetError, PredictionError
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
-from ensemble_mammo.learning.provenance import provenance
+from ensemble_mammo.learning.provenance import provenance, seen_note
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fusion, fuse
 from ensemble_mammo.records.calibration_file import Calibration, read_calibration
@@ -25,7 +25,7 @@ from ensemble_mammo.records.predictions import (
 )
 from ensemble_mammo.records.subject import SUBJECT, View
 from ensemble_mammo.records.task import Task
-from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, refuse_seen
+from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, seen_subjects
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
 from ensemble_mammo.stages.predict.written import write_scores
 
@@ -52,10 +52,11 @@ def predict(
     first = next(iter(runs.values()))[0]
     calibration = _calibration(options, first.task, list(runs))
     notes: list[str] = []
+    seen: set[str] = set()
     if isinstance(source, Dataset):
         for view, (run, *_) in runs.items():
             source.require_preparation(run.preparation, view)
-        refuse_seen(source, models, options)
+        seen = seen_subjects(source, models, runs, options)
         stream, total = from_dataset(source, runs, options)
     else:
         stream, total = from_folders(source, runs, options, notes)
@@ -70,7 +71,8 @@ def predict(
     notes += _absent(views, source, options.fusion)
     fused = fuse(list(views.values()), first.task, options.fusion)
     notes += [*_repeated(views), *fused.notes]
-    result = Scores(first.task, views, fused, tuple(notes), provenance(runs))
+    notes += [seen_note(len(seen))] if seen else []
+    result = Scores(first.task, views, fused, tuple(notes), provenance(runs), len(seen))
     if calibration is not None:
         result = _calibrated(result, calibration)
     if out is not None:

@@ -57,6 +57,7 @@ def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:
         "notes": list(scores.notes),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
         "runs": dict(scores.runs),
+        "seen": scores.seen,
         "calibration": _calibration_as_json(scores),
         "levels": {table.level: _rows(table, scores.sets.get(table.level)) for table in scores.levels()},
         "disclaimer": "Not a medical device; for research.",

@@ -46,7 +46,8 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
     systems = read_systems(predictions, truth.task, options.columns, truth)
     first, *others = systems
     given = systems[first].predictions
-    if any(read_origin(folder).out_of_fold for folder in systems[first].folders):
+    origins = [read_origin(folder) for folder in systems[first].folders]
+    if any(origin.out_of_fold for origin in origins):
         truth = replace(truth, learned=frozenset())
     labels = truth.placed(given)
     levels = {name: levels_of(one.predictions, truth.task, options.fusion) for name, one in systems.items()}
@@ -57,6 +58,11 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
         notes += [f"figures beyond the comparison are of {first}", *said]
         given = list(rows[first].values())
     unlabelled = unlabelled_exams(given, labels, options)
+    notes += [
+        f"LEAKAGE: {origin.seen} of the predicted subjects were in the training of these networks: no test figures"
+        for origin in origins
+        if origin.seen
+    ]
     notes += [*labels.remarks, *options.remarks, *_truth_notes(given, labels, len(unlabelled))]
     held, validation_files = _validation(labels, options, given)
     study = Study(

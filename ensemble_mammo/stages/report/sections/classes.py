@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.merit.figures import confusion_matrix, undefined
-from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.merit.intervals import Interval, exact_limits
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
-from ensemble_mammo.merit.thresholds import exact_limits
 from ensemble_mammo.stages.report.study import Study
 from ensemble_mammo.stages.report.wording import counted, figure, listed
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble_mammo.merit.intervals import exact_limits
 from ensemble_mammo.merit.roc import PARTIAL_RATE
 from ensemble_mammo.merit.sections import Cell, Section, Table
-from ensemble_mammo.merit.thresholds import exact_limits
 from ensemble_mammo.stages.report.sections.two_class_charts import precision_recall_chart, roc_chart
 from ensemble_mammo.stages.report.sections.two_sided import BAND_RESAMPLES, TwoSided, two_sided, words_of
 from ensemble_mammo.stages.report.study import Judged, Study
