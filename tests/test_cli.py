@@ -331,7 +331,7 @@ def test_audit_prints_what_it_found_and_ends_with_status_1_on_an_error(call, dat
 def test_a_report_says_what_the_audit_beside_it_found(call, dataset, runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call("predict", "--data", dataset.root, "--models", runs, "--out", ".")
-    words = ["report", "predictions", "--data", dataset.root, "--resamples", "20"]
+    words = ["report", "predictions", "--data", dataset.root, "--resamples", "40"]
     assert "shortcut" not in call(*words)[1]
     call("audit", dataset.root)
     found = json.loads(Path("audit/audit.json").read_text())

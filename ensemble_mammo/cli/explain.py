@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Device, Json, Models, Out, Seed, Views, Workers, source_of, valid
+from ensemble_mammo.cli.options import Device, Json, Models, Out, Seed, Split, Views, Workers, source_of, valid
 
 
 @app.command()
@@ -16,7 +16,7 @@ def explain(
     models: Models = Path("runs"),
     subject_dir: Annotated[Path | None, typer.Option("--subject-dir", help="One subject's folder as it came.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
-    split: Annotated[str, typer.Option("--split", help="Of the dataset: train, val, test; empty: all.")] = "",
+    split: Split = "",
     views: Views = None,
     method: Annotated[
         str, typer.Option(help="grad-cam, class-map, grad-cam++, layer-cam, hires-cam, score-cam, …")

@@ -45,6 +45,17 @@ Weights = Annotated[
 BreastToSubject = Annotated[
     str, typer.Option(help="mean (flat, over all views) or maximum (the worse breast); empty: the task's.")
 ]
+
+
+def _split(name: str) -> str:
+    from ensemble_mammo.records.splits import SPLITS
+
+    if name and name not in SPLITS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(SPLITS)}")
+    return name
+
+
+Split = Annotated[str, typer.Option("--split", callback=_split, help="Of the dataset: train, val, test; empty: all.")]
 AllViews = Annotated[bool, typer.Option("--require-all-views", help="Refuse a subject that lacks a view.")]
 
 

@@ -16,6 +16,7 @@ from ensemble_mammo.cli.options import (
     Out,
     Rule,
     Seed,
+    Split,
     TaskName,
     Weights,
     fusion_of,
@@ -50,12 +51,7 @@ def report(
     data: Annotated[
         Path | None, typer.Option("--data", help="A dataset that has the labels.", rich_help_panel="True classes")
     ] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split", help="Of the dataset: labels of train, val or test alone.", rich_help_panel="True classes"
-        ),
-    ] = "",
+    split: Split = "",
     audited: Annotated[
         Path | None,
         typer.Option(
@@ -155,6 +151,8 @@ def report(
     from ensemble_mammo.stages.report import ReportOptions
     from ensemble_mammo.stages.report import report as run
 
+    if split and data is None:
+        raise typer.BadParameter("--split is of a dataset: give --data, or leave it out")
     known = task_of(task)
     named = valid(columns_of, columns) if columns else None
     dataset = read_dataset(data) if data else None

@@ -68,5 +68,10 @@ def title_of(name: str) -> str:
         return FIGURES[name].title
     kind, _, of = name.partition("_")
     if kind in _OF_A_CLASS and of:
-        return f"{_WRITTEN.get(kind, kind)} of {of}"
+        return f"{kind_title(kind)} of {of}"
     return name.replace("_", " ")
+
+
+def kind_title(kind: str) -> str:
+    """What a figure of one class is called: `recall`, `F1`, `AUC`."""
+    return _WRITTEN.get(kind, kind)

@@ -201,7 +201,7 @@ def _gap_notes(missing: Mapping[str, int], absent: NDArray[np.bool_]) -> list[st
     gaps = ", ".join(f"{view} {count}" for view, count in missing.items())
     notes = [
         f"{int(absent.any(axis=1).sum())} of {len(absent)} exams lack a view ({gaps}): "
-        "those present were fused, and the column `views` says which"
+        "those present were fused (the tables' column views says which)"
     ]
     if ((~absent).sum(axis=1) == 1).all():
         notes.append("no exam has more than one view: check that subject_id and exam_id are written alike in all files")

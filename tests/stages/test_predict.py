@@ -232,7 +232,7 @@ def test_runs_of_several_folds_are_averaged(exams, runs, folds):
 
 def test_the_data_of_a_cross_validation_is_refused_without_subjects(dataset, folds):
     (folds / "crossval.json").write_text(json.dumps({"data_fingerprint": dataset.fingerprint()}))
-    expected = "every subject here was in the training of some fold of .*; the out-of-fold predictions stand in"
+    expected = r"6 of the 8 subjects were in the training of .*; the out-of-fold predictions stand in"
     for models in (folds, folds / "fold-0"):
         with pytest.raises(RunError, match=expected):
             predict(dataset, models)

@@ -18,7 +18,7 @@ def test_each_pack_names_its_source_and_why_figures_may_differ(pack):
     assert facts["title"]
     assert facts["source"]
     for one in facts.get("results", []):
-        assert one.keys() == {"id", "what", "figure", "value", "why"}
+        assert one.keys() == {"id", "what", "tasks", "figure", "value", "why"}
         assert 0 <= one["value"] <= 1
         assert one["why"]
 
@@ -76,7 +76,7 @@ def test_the_tables_of_cbis_ddsm_give_divisions_by_patient_and_numbers_of_patche
 def test_figures_of_our_reports_stand_beside_the_published_ones(tmp_path):
     report = tmp_path / "report.json"
     figures = {"auc": {"value": 0.7, "low": None, "high": None}, "accuracy": {"value": 0.6, "low": None, "high": None}}
-    report.write_text(json.dumps({"figures": {"CC_R": {}, "subject": figures}}))
+    report.write_text(json.dumps({"task": "pathology", "figures": {"CC_R": {}, "subject": figures}}))
     found = reproduce("shen", None, None, ReproduceOptions((("whole-auc", report),)))
     rows = rows_of(found, "results")
     auc = next(row for what, row in rows.items() if what.startswith("whole image") and "the port: AUC" in what)
@@ -90,7 +90,7 @@ def test_figures_of_our_reports_stand_beside_the_published_ones(tmp_path):
 def test_accuracy_and_recall_of_one_network_come_from_one_report(tmp_path):
     report = tmp_path / "report.json"
     figures = {"positive_sensitivity": {"value": 0.5}, "accuracy": {"value": 0.6}}
-    report.write_text(json.dumps({"figures": {"subject": figures}}))
+    report.write_text(json.dumps({"task": "abnormality", "figures": {"subject": figures}}))
     found = reproduce("scuccimarra", None, None, ReproduceOptions((("binary-35b-9", report),)))
     obtained = {what: row[2] for what, row in rows_of(found, "results").items() if row[2] is not None}
     assert list(obtained.values()) == [0.6, 0.5]
@@ -106,6 +106,9 @@ def test_unknown_packs_ids_and_reports_are_refused_with_what_there_is(tmp_path):
         reproduce("shen", options=ReproduceOptions((("whole-auc", tmp_path / "r.json"),)))
     (tmp_path / "r.json").write_text("{}")
     with pytest.raises(PredictionError, match=r"no report\.json with the figure auc"):
+        reproduce("shen", options=ReproduceOptions((("whole-auc", tmp_path / "r.json"),)))
+    (tmp_path / "r.json").write_text('{"task": "density", "figures": {"subject": {"auc": {"value": 0.8}}}}')
+    with pytest.raises(PredictionError, match="a report of density, expected one of pathology"):
         reproduce("shen", options=ReproduceOptions((("whole-auc", tmp_path / "r.json"),)))
     with pytest.raises(PredictionError, match="reads no data"):
         reproduce("scuccimarra", tmp_path)

@@ -20,7 +20,7 @@ from ensemble_mammo.merit.sections import Bar, BarChart, Chart, LineChart, Matri
 
 _LETTER = 7.0
 """Width of a letter of 12 units, about."""
-_SHADED = (0.55, 0.7)
+_SHADED = (0.5, 0.6)
 """Shares from which the words of a cell change colour, on a dark page and on a light one."""
 _BESIDE = 0.62
 """Of the width: names and values that take more of it stand in two rows."""
@@ -75,7 +75,7 @@ def _reference(chart: BarChart, frame: Frame) -> Markup:
 
 def _width(text: str, bar: Bar) -> float:
     """Of words beside a bar; those of a marked one are bold."""
-    return len(text) * _LETTER * (1.15 if bar.marked else 1.0)
+    return len(text) * _LETTER * (1.25 if bar.marked else 1.0)
 
 
 def _named(bar: Bar) -> str:

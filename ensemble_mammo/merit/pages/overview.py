@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ensemble_mammo.merit.definitions import FIGURES, title_of
+from ensemble_mammo.merit.definitions import FIGURES, kind_title, title_of
 from ensemble_mammo.merit.intervals import CONFIDENCE, Interval
 from ensemble_mammo.merit.pages.cells import limits, number
 from ensemble_mammo.merit.results import Report
@@ -33,7 +33,9 @@ def answer(report: Report) -> str:
     what = f"{level} breasts" if level in FUSED[:2] else "exams"
     floor = f"always naming the most frequent class would reach {number(counted.majority, 2)}"
     share = figures["accuracy"]
-    if share.low <= counted.majority:
+    if share.high < counted.majority:
+        floor += ": the accuracy lies below that floor"
+    elif share.low <= counted.majority:
         floor += ", which the interval does not exclude"
     found = int(np.trace(report.confusion[level]))
     right = f"puts {found} of {counted.exams} {what} in their true class (accuracy {_said(share)}); {floor}."
@@ -68,6 +70,16 @@ def _said(figure: Interval) -> str:
 def warnings_first(notes: tuple[str, ...]) -> list[str]:
     """The notes, those first that put the figures themselves in question."""
     return sorted(notes, key=lambda note: not any(word in note for word in _GRAVE))
+
+
+def alarms(report: Report) -> list[str]:
+    """What must not be missed behind the headline: the verdict of a comparison, and groups that fail."""
+    told = []
+    for section in report.sections:
+        failing = any(table.marked for table in section.tables if table.name == "subgroups")
+        if section.name == "comparison" or (section.name == "subgroups" and failing):
+            told.append(section.lead)
+    return told
 
 
 def headline_table(report: Report) -> Table:
@@ -137,7 +149,7 @@ def definitions_section(report: Report) -> Section:
     names = list(report.figures[report.top])
     rows: list[list[Cell]] = [[one.title, one.meaning] for name, one in FIGURES.items() if name in names]
     kinds = dict.fromkeys(name.partition("_")[0] for name in names if name not in FIGURES)
-    rows += [[f"{title_of(kind)} of a class", _OF_A_CLASS[kind]] for kind in kinds if kind in _OF_A_CLASS]
+    rows += [[f"{kind_title(kind)} of a class", _OF_A_CLASS[kind]] for kind in kinds if kind in _OF_A_CLASS]
     rows.append(["floor", "accuracy of always naming the most frequent class: what any classifier must pass"])
     table = Table("definitions", "", {"figure": "figure", "definition": "definition"}, rows)
     return Section("definitions", "How each figure is defined", "", (table,))

@@ -20,6 +20,7 @@ from ensemble_mammo.merit.pages.cells import UNDEFINED, is_number, limits, numbe
 from ensemble_mammo.merit.pages.charts import draw, legend
 from ensemble_mammo.merit.pages.overview import (
     FUSED,
+    alarms,
     answer,
     definitions_section,
     figures_section,
@@ -55,6 +56,9 @@ def _asset(name: str) -> str:
     return (files("ensemble_mammo.merit.pages") / "templates" / name).read_text(encoding="utf-8")
 
 
+_BEFORE_ALL = ("comparison", "baseline")
+"""Sections that stand before the confusion matrices: the question that the report was made for."""
+
 STYLE = _asset("base.css")
 """What all pages share: light, calm, with tables that print."""
 
@@ -75,7 +79,7 @@ def page(report: Report, pictures: Mapping[str, bytes]) -> str:
         headline=headline_table(report),
         levels=tuple(report.figures),
         matrix=drawn[report.top],
-        notes=warnings_first(report.notes),
+        notes=[*alarms(report), *warnings_first(report.notes)],
         sections=_sections(report),
         pictures={f"confusion-{level}": _data_of(data) for level, data in pictures.items()},
         policy=_policy(style, script),
@@ -90,8 +94,11 @@ def _sections(report: Report) -> list[Section]:
         "Rows are true classes, columns predicted ones; a cell has the number of exams and its share of the true class."
     )
     confusion = Section("matrices", "Confusion matrices", lead, charts=matrices(report))
-    first = [confusion] if len(report.figures) > 1 else []
-    return [*first, *report.sections, figures_section(report), definitions_section(report), made_section(report)]
+    first = [section for section in report.sections if section.name in _BEFORE_ALL]
+    rest = [section for section in report.sections if section.name not in _BEFORE_ALL]
+    matrix = [confusion] if len(report.figures) > 1 else []
+    last = [figures_section(report), definitions_section(report), made_section(report)]
+    return [*first, *matrix, *rest, *last]
 
 
 def _policy(style: str, script: str) -> str:

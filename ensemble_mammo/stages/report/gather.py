@@ -52,10 +52,12 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
     labels = truth.placed(given)
     levels = {name: levels_of(one.predictions, truth.task, options.fusion) for name, one in systems.items()}
     rows = {name: own for name, (own, _) in levels.items()}
+    predicted: list[Predictions] = list(given)
     notes = [note for one in systems.values() for note in one.notes] + levels[first][1]
     if others:
         rows, said = common_exams(rows)
-        notes += [f"figures beyond the comparison are of {first}", *said]
+        notes += [f"all other figures are of {first}, on the exams that all systems have", *said]
+        predicted = [p for one in systems.values() for p in one.predictions]
         given = list(rows[first].values())
     unlabelled = unlabelled_exams(given, labels, options)
     notes += [
@@ -63,7 +65,7 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
         for origin in origins
         if origin.seen
     ]
-    notes += [*labels.remarks, *options.remarks, *_truth_notes(given, labels, len(unlabelled))]
+    notes += [*labels.remarks, *options.remarks, *_truth_notes(given, predicted, labels, len(unlabelled))]
     held, validation_files = _validation(labels, options, given)
     study = Study(
         truth.task,
@@ -130,7 +132,9 @@ def _refuse_test_subjects(read: SystemRead, given: Sequence[Predictions]) -> Non
         )
 
 
-def _truth_notes(given: Sequence[Predictions], labels: Truth, unlabelled: int) -> list[str]:
+def _truth_notes(
+    given: Sequence[Predictions], all_given: Sequence[Predictions], labels: Truth, unlabelled: int
+) -> list[str]:
     notes = []
     if unlabelled:
         notes.append(f"predicted exams left out because they have no true class: {unlabelled}")
@@ -140,7 +144,7 @@ def _truth_notes(given: Sequence[Predictions], labels: Truth, unlabelled: int) -
             f"of the {len(predicted)} subjects {seen} are of the dataset's splits train and val: figures of networks "
             "that learned from this dataset are no test figures"
         )
-    unused = len(labels.subjects() - labels.learned - predicted)
+    unused = len(labels.subjects() - labels.learned - {subject for p in all_given for subject in p.subject_ids})
     if unused:
         notes.append(f"subjects with a true class but no prediction: {unused}")
     if labels.task.breast_to_subject == "maximum" and all(level == ANY for level, _, _ in labels.labels):

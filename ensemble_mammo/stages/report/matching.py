@@ -34,16 +34,18 @@ def common_exams(
     if not shared:
         having = "; ".join(f"{name} has {', '.join(levels)}" for name, levels in systems.items())
         raise PredictionError(f"the systems have no level in common: {having}; give each the files of a common level")
-    notes = []
+    notes: list[str] = []
+    of_notes: dict[str, list[str]] = {}
     if lacking := [level for level in LEVELS if any(level in one for one in systems.values()) and level not in shared]:
         notes.append(f"not compared, since not every system has it: {', '.join(lacking)}")
     found: dict[str, dict[str, Predictions]] = {name: {} for name in systems}
     for level in shared:
         rows, said = _matched(level, {name: levels[level] for name, levels in systems.items()})
-        notes += said
+        for note in said:
+            of_notes.setdefault(note, []).append(level)
         for name, one in rows.items():
             found[name][level] = one
-    return found, notes
+    return found, notes + [f"{', '.join(levels)}: {note}" for note, levels in of_notes.items()]
 
 
 def _matched(level: str, rows: Mapping[str, Predictions]) -> tuple[dict[str, Predictions], list[str]]:
@@ -55,7 +57,7 @@ def _matched(level: str, rows: Mapping[str, Predictions]) -> tuple[dict[str, Pre
     if not common:
         raise PredictionError(_nothing_shared(level, rows))
     if by_subject:
-        notes.append(f"{level}: exam ids differ between systems; each subject has one exam, matched by subject_id")
+        notes.append("exam ids differ between systems; each subject has one exam, matched by subject_id")
     first = next(iter(rows))
     order = [key for key in keys[first] if key in common]
     found = {}
@@ -64,11 +66,11 @@ def _matched(level: str, rows: Mapping[str, Predictions]) -> tuple[dict[str, Pre
         found[name] = rows_taken(p, np.array([place_of[key] for key in order]))
         found[name] = replace(found[name], exam_ids=found[first].exam_ids)
     if not all(p.identified for p in rows.values()):
-        notes.append(f"{level}: no ids: rows of the systems are taken to be the same subjects in the same order")
+        notes.append("no ids: rows of the systems are taken to be the same subjects in the same order")
     left_out = {name: len(p) - len(common) for name, p in rows.items() if len(p) > len(common)}
     if left_out:
         counts = ", ".join(f"{name} {count}" for name, count in left_out.items())
-        notes.append(f"{level}: {len(common)} exams are in all systems; left out of the comparison: {counts}")
+        notes.append(f"{len(common)} exams are in all systems; left out of all figures: {counts}")
     return found, notes
 
 

@@ -11,6 +11,9 @@ from ensemble_mammo.merit.inputs.columns import Columns
 from ensemble_mammo.merit.intervals import RESAMPLES
 from ensemble_mammo.records.manifest import Dataset
 
+FEWEST_RESAMPLES = 40
+"""With fewer, no resample lies beyond a limit of a 95 % interval."""
+
 TABLES = ("latex", "markdown")
 """In which forms, beside CSV, tables can be written."""
 
@@ -68,8 +71,11 @@ class ReportOptions:
         Raises:
             PredictionError: which field, what was found, what was expected.
         """
-        if self.resamples < 0:
-            raise PredictionError(f"resamples {self.resamples}: expected 0 (no intervals) or more")
+        if self.resamples and self.resamples < FEWEST_RESAMPLES:
+            raise PredictionError(
+                f"resamples {self.resamples}: expected 0 (no intervals) or {FEWEST_RESAMPLES} and more, since "
+                "fewer have no 2.5 % beyond a limit; 10000 are usual"
+            )
         for name in ("sensitivity", "specificity", "coverage"):
             if not 0 < getattr(self, name) < 1:
                 raise PredictionError(f"{name} {getattr(self, name):g}: expected a share between 0 and 1, such as 0.9")

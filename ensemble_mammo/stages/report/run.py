@@ -32,6 +32,9 @@ from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.sections.calibration_study import fitted
 from ensemble_mammo.stages.report.study import Judged, Study
 
+_FEW = 30
+"""Below so many subjects a report warns."""
+
 
 def report(
     predictions: Sequence[str | Path | Predictions],
@@ -68,7 +71,7 @@ def report(
         options.resamples,
         options.seed,
         gathered.files,
-        (*gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
+        (*_few_notes(study), *gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
         _versions(),
         tuple(sections_of(study)),
     )
@@ -85,13 +88,31 @@ def _undefined_notes(
         sentences = undefined(confusion[level], task.classes)
         of_classes = tuple(f"_{name}" for name in task.classes)  # said by `undefined` already
         sentences += [
-            f"{title_of(name)} is undefined"
+            f"{title_of(name)} is undefined{_reason(name)}"
             for name, one in figures[level].items()
             if np.isnan(one.value) and not name.endswith(of_classes)
         ]
         for sentence in sentences:
             levels_of_sentence.setdefault(sentence, []).append(level)
     return [f"{', '.join(levels)}: {sentence}" for sentence, levels in levels_of_sentence.items()]
+
+
+def _reason(name: str) -> str:
+    """Why a figure can be undefined."""
+    if name.startswith("auc"):
+        return ": all exams are on one side"
+    if name.startswith("kappa"):
+        return ": all exams are of one class, and all are called it"
+    if name.endswith("_sensitivity"):
+        return ": no exam is truly on the positive side"
+    return ": no exam is truly on the negative side" if name.endswith("_specificity") else ""
+
+
+def _few_notes(study: Study) -> list[str]:
+    subjects = len(set(study.top.rows.subject_ids))
+    if subjects >= _FEW:
+        return []
+    return [f"only {subjects} subjects at level {study.top.level}: figures and intervals of so few say little"]
 
 
 def _counts(one: Judged, rows: Predictions, labels: Truth, exams: int) -> LevelCounts:

@@ -7,6 +7,7 @@ import numpy as np
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.pages.cells import UNDEFINED
+from ensemble_mammo.records.subject import SUBJECT, Side
 from ensemble_mammo.records.task import Task
 
 SHOWN_OF_SEVERAL = ("accuracy", "recall", "kappa", "auc")
@@ -44,6 +45,12 @@ def limits(one: Interval, digits: int = 2) -> str:
 def figure(one: Interval, digits: int = 2) -> str:
     """`0.71 (0.64 to 0.77)`."""
     return number(one.value, digits) + limits(one, digits)
+
+
+def level_in_words(level: str, first: bool = False) -> str:
+    """`right breast`, `subject`, `view CC_R`; with a capital where it stands first."""
+    words = f"{level} breast" if level in tuple(map(str, Side)) else level if level == SUBJECT else f"view {level}"
+    return words[0].upper() + words[1:] if first else words
 
 
 def p_value(p: float) -> str:

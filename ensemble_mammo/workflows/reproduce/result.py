@@ -66,7 +66,7 @@ def result_rows(results: Sequence[Mapping[str, Any]], obtained: Mapping[str, Pat
     """Published figures beside those of our own reports.
 
     Args:
-        results: of a pack's facts: id, what, figure, value, why.
+        results: of a pack's facts: id, what, figure, value, why, and the tasks whose report can show it.
         obtained: id -> report.json of a run of ours.
 
     Raises:
@@ -79,23 +79,26 @@ def result_rows(results: Sequence[Mapping[str, Any]], obtained: Mapping[str, Pat
     rows = []
     for one in results:
         path = obtained.get(one["id"])
-        value = figure_of_report(path, one["figure"]) if path else None
+        value = figure_of_report(path, one["figure"], one["tasks"]) if path else None
         missing = "" if path else f"not obtained yet (--obtained {one['id']}=report.json); "
         rows.append(compared(one["what"], one["value"], value, missing + one.get("why", "")))
     return rows
 
 
-def figure_of_report(path: Path, name: str) -> float:
+def figure_of_report(path: Path, name: str, tasks: Sequence[str]) -> float:
     """A figure of the highest level of a report.json.
 
     Raises:
-        PredictionError: no report there, or one without the figure.
+        PredictionError: no report there, one of another task, or one without the figure.
     """
     try:
-        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+        held = json.loads(path.read_text(encoding="utf-8"))
+        figures, task = held["figures"], held["task"]
         value = figures[list(figures)[-1]][name]["value"]
     except FileNotFoundError as error:
         raise PredictionError(f"{path}: no such file; make it with `ensemble-mammo report … --out FOLDER`") from error
     except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
         raise PredictionError(f"{path}: no report.json with the figure {name} ({error!r})") from error
+    if task not in tasks:
+        raise PredictionError(f"{path}: a report of {task}, expected one of {' or '.join(tasks)}")
     return math.nan if value is None else float(value)

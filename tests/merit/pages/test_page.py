@@ -200,3 +200,30 @@ def test_the_style_of_all_pages_is_light_and_stands_alone():
     assert "dark" not in STYLE
     assert not set(STYLE) & set("\"'<>&"), "a template that escapes it would break it"
     assert set(re.findall(r"var\((--[\w-]+)\)", STYLE)) <= set(re.findall(r"(--[\w-]+):", STYLE))
+
+
+def test_what_must_not_be_missed_stands_on_the_first_screen():
+    from ensemble_mammo.merit.pages.overview import alarms
+    from ensemble_mammo.merit.sections import Section, Table
+
+    def groups(marked):
+        return Table("subgroups", "", {"group": "group"}, [["a"], ["b"]], marked=frozenset(marked))
+
+    made = report_made()
+    quiet = Section("subgroups", "", "No group stands out.", (groups(()),))
+    failing = Section("subgroups", "", "Device 210 fails.", (groups((1,)),))
+    versus = Section("comparison", "", "A is better than B.")
+    assert alarms(dataclasses.replace(made, sections=(versus, quiet))) == ["A is better than B."]
+    shown = dataclasses.replace(made, sections=(versus, failing))
+    assert alarms(shown) == ["A is better than B.", "Device 210 fails."]
+    first = page(shown, {}).split("<nav")[0]
+    assert "Device 210 fails." in first
+
+
+def test_an_accuracy_below_the_floor_is_said_to_be_below():
+    made = report_made()
+    top = made.top
+    figures = {**made.figures[top], "accuracy": Interval(0.17, 0.12, 0.23)}
+    counts = dataclasses.replace(made.counts[top], majority=0.9)
+    below = dataclasses.replace(made, figures={**made.figures, top: figures}, counts={**made.counts, top: counts})
+    assert "would reach 0.90: the accuracy lies below that floor" in answer(below)

@@ -8,10 +8,10 @@ from ensemble_mammo.stages.report.sections.baseline import section
 from tests.stages.report.studies import FEW, study_made
 
 
-def baseline(folder, value, task="density", level="subject"):
+def baseline(folder, value, task="density", level="subject", exams=60):
     path = folder / "report.json"
     figures = {level: {"accuracy": {"value": value, "low": value - 0.1, "high": None}}}
-    path.write_text(json.dumps({"task": task, "figures": figures}))
+    path.write_text(json.dumps({"task": task, "figures": figures, "counts": {level: {"exams": exams}}}))
     return path
 
 
@@ -30,11 +30,18 @@ def test_the_figure_stands_beside_that_of_the_baseline(tmp_path, value, verdict)
     assert row["difference"] == pytest.approx(row["here"]["value"] - value)
 
 
+def test_a_baseline_of_other_exams_is_said_to_be_so(tmp_path):
+    same = section(study_made(options=replace(FEW, baseline=baseline(tmp_path, 0.4))))
+    assert same.notes == ()
+    other = section(study_made(options=replace(FEW, baseline=baseline(tmp_path, 0.4, exams=74))))
+    assert other.notes == ("the baseline was judged on other exams: subject 74 exams, here 60",)
+
+
 def test_a_baseline_of_another_task_or_of_no_report_is_refused(tmp_path):
     for text, said in [
         (json.dumps({"task": "pathology", "figures": {}}), "a report of pathology, expected one of density"),
         ("{", "not a report.json"),
-        (json.dumps({"task": "density", "figures": {"right": {}}}), "has none of the levels"),
+        (json.dumps({"task": "density", "figures": {"right": {}}, "counts": {}}), "has none of the levels"),
     ]:
         path = tmp_path / "report.json"
         path.write_text(text)

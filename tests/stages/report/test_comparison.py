@@ -61,7 +61,7 @@ def test_the_lead_says_who_is_better_and_whether_that_is_chance():
 def test_the_better_one_is_named_first_whatever_the_order():
     found = section(contest_made(("weak", "strong"), (0.3, 2.0)))
     assert found.lead.startswith("strong is better than weak in accuracy by 0.")
-    assert ": beyond chance (McNemar p < 0.001, corrected for 4 tests p < 0.001;" in found.lead
+    assert ", beyond chance (McNemar p < 0.001, corrected for 4 tests p < 0.001;" in found.lead
     assert "(-" not in found.lead
     tests = next(one for one in found.tables if one.name == "comparison-tests")
     assert 0 in tests.marked

@@ -24,7 +24,7 @@ def test_errors_are_ordered_by_distance_then_by_how_sure_they_were():
     assert graveness == sorted(graveness, reverse=True)
     top = study.top
     wrong = int((top.predicted != top.true).sum())
-    assert found.lead.startswith(f"{wrong} of 80 exams are put in a wrong class (subject)")
+    assert found.lead.startswith(f"Subject: {wrong} of 80 exams are put in a wrong class")
     assert len(rows) == min(wrong, 30)
     assert not found.pictures
 

@@ -178,7 +178,7 @@ def test_fusion_learned_on_the_test_is_called_an_estimate(density):
 
 
 def test_fusion_is_learned_on_validation_where_it_has_every_view():
-    study = study_made("density", 30, ReportOptions(resamples=20), validation=60)
+    study = study_made("density", 30, ReportOptions(resamples=40), validation=60)
     section = fusion.section(study)
     learned = tables_of(section)["fusion-learned"]
     assert "Learned from 60 validation exams" in learned.caption
@@ -186,7 +186,7 @@ def test_fusion_is_learned_on_validation_where_it_has_every_view():
 
 
 def test_too_little_validation_is_said_and_too_few_subjects_teach_nothing():
-    study = study_made("density", 30, ReportOptions(resamples=20), validation=20)
+    study = study_made("density", 30, ReportOptions(resamples=40), validation=20)
     section = fusion.section(study)
     assert "fusion-learned" not in tables_of(section)
     assert any("not learned on the validation subjects: 20 subjects" in note for note in section.notes)
@@ -195,7 +195,7 @@ def test_too_little_validation_is_said_and_too_few_subjects_teach_nothing():
 
 def test_there_is_no_section_without_two_views_or_where_studies_are_not_wanted():
     assert fusion.section(study_made("density", 20, FEW, views=(View.CC_R,))) is None
-    assert fusion.section(study_made("density", 20, ReportOptions(resamples=10, studies=False))) is None
+    assert fusion.section(study_made("density", 20, ReportOptions(resamples=40, studies=False))) is None
 
 
 def test_unlabelled_exams_are_left_out():

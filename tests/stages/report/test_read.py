@@ -120,7 +120,7 @@ def test_systems_are_matched_by_id_and_what_is_left_out_is_said():
     np.testing.assert_array_equal(found["B"]["subject"].scores, b.scores[[2, 1, 0]])
     assert notes == [
         "not compared, since not every system has it: CC_R",
-        "subject: 3 exams are in all systems; left out of the comparison: A 1, B 1",
+        "subject: 3 exams are in all systems; left out of all figures: A 1, B 1",
     ]
 
 

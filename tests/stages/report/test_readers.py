@@ -150,7 +150,7 @@ def test_labels_are_read_in_their_usual_ways_and_others_refused(tmp_path):
 
 def test_a_subject_twice_is_refused_and_exams_are_told_apart(tmp_path):
     study = study_made(skill=0.4)
-    with pytest.raises(PredictionError, match="line 62: subject 'S0000' stands in line 2 already"):
+    with pytest.raises(PredictionError, match="lines 2 and 62: subject 'S0000' stands there twice and differs"):
         section(with_readers(tmp_path, read_by(study, 0.9), study, more="S0000,A\n"))
     path = tmp_path / "exams.csv"
     path.write_text("subject_id,exam_id,R1,R2\nS0000,1,A,B\nS0000,2,B,B\nS0001,1,A,A\nS0002,,C,D\nS0003,9,D,D\n")

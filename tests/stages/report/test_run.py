@@ -255,8 +255,8 @@ def test_several_systems_are_compared_on_the_exams_that_all_have(tmp_path):
     assert found.sections[0].name == "comparison"
     assert found.counts["CC_R"].exams == 18
     assert [(file.system, file.name) for file in found.files] == [("A", "CC_R.csv"), ("B", "CC_R.csv")]
-    assert any("figures beyond the comparison are of A" in note for note in found.notes)
-    assert any("18 exams are in all systems; left out of the comparison: A 2" in note for note in found.notes)
+    assert any("all other figures are of A" in note for note in found.notes)
+    assert any("18 exams are in all systems; left out of all figures: A 2" in note for note in found.notes)
 
 
 def test_what_validation_gives_is_written_for_predict_and_comes_from_other_subjects(tmp_path):

@@ -73,7 +73,7 @@ def test_the_lead_has_the_auc_of_the_top_level_and_what_stands_behind_it():
     top = table(found, "two-class-figures")[0]
     auc, ups = top["auc_delong"], top["positive"]
     assert found.lead.startswith(
-        f"Level subject: AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}). Of one dense and one not dense"
+        f"Subject: AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}) (limits by DeLong's method). Of one"
     )
     assert f"({ups} dense, {60 - ups} not dense exams)" in found.lead
     assert f"{top['sensitivity_at']['value']:.0%} of the dense exams are found" in found.lead
@@ -173,7 +173,7 @@ def test_exams_of_one_side_everywhere_leave_the_section_with_its_reason():
 def test_other_levels_stay_where_the_top_one_is_of_one_side():
     found = section(of_one_side(study_made(), True, {"subject"}))
     assert found.lead.startswith("Undefined at level subject: all ")
-    assert "Level left: AUC " in found.lead
+    assert "Left breast: AUC " in found.lead
     assert "subject" not in [row["level"] for row in table(found, "two-class-figures")]
     assert found.notes[0] == "subject: all exams are truly dense, so nothing here is defined."
 
@@ -239,3 +239,15 @@ def test_the_published_density_files_are_judged_as_scikit_learn_does(real_data):
     assert row["level"] == "right"
     assert row["auc"]["value"] == pytest.approx(metrics.roc_auc_score(side, score), abs=1e-9)
     assert row["average_precision"]["value"] == pytest.approx(metrics.average_precision_score(side, score), abs=1e-9)
+
+
+def test_scores_of_exactly_one_half_are_told_since_two_rules_part_there():
+    study = study_made("pathology", 40, skill=0.7)
+    assert not any("score exactly 0.5" in note for note in section(study).notes)
+    rows = study.levels["subject"].rows
+    tied = dataclasses.replace(
+        study.levels["subject"],
+        rows=dataclasses.replace(rows, scores=np.where(np.arange(40)[:, None] < 3, 0.5, rows.scores)),
+    )
+    notes = section(dataclasses.replace(study, levels=dict(study.levels) | {"subject": tied})).notes
+    assert any(note.startswith("3 exams score exactly 0.5: the headline counts them as benign") for note in notes)

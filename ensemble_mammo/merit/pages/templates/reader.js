@@ -515,7 +515,7 @@
     "[": () => set({ opacity: state.opacity - 5 }), "]": () => set({ opacity: state.opacity + 5 }),
     "+": () => zoomMiddle(1.25), "=": () => zoomMiddle(1.25), "-": () => zoomMiddle(0.8), 0: () => fit(chosen),
     1: () => preset("all"), 2: () => preset("tissue"), 3: () => preset("dense"), 4: () => preset("skin"),
-    f: () => alone(chosen), t: turnAll, r: reset, "?": () => control("keys").showModal(),
+    f: () => alone(tiles.find((tile) => tile.pointer) ?? chosen), t: turnAll, r: reset, "?": () => control("keys").showModal(),
   };
   const ARROWS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 

@@ -13,6 +13,17 @@
   dark.addEventListener("change", named);
   named();
 
+  // tables wider than their box have a shadow on the side that hides columns
+  const boxes = [...document.querySelectorAll(".scroll")];
+  const shade = () => {
+    for (const box of boxes) {
+      box.classList.toggle("wide", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+    }
+  };
+  for (const box of boxes) box.addEventListener("scroll", shade, { passive: true });
+  addEventListener("resize", shade);
+  shade();
+
   // tables: sorted by a click on a heading, once more for the other way, a third time for the first order
   const order = (one, two, way) => {
     const [a, b] = [one.dataset.v, two.dataset.v].map((v) => (v === undefined || v === "" ? null : Number(v)));

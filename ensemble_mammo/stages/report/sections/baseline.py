@@ -20,7 +20,7 @@ def section(study: Study) -> Section | None:
     path = study.options.baseline
     if path is None:
         return None
-    theirs = _figures(path, study.task.name)
+    theirs, exams = _figures(path, study.task.name)
     names = MAIN_OF_TWO if len(study.task.classes) == 2 else MAIN
     rows: list[list[Cell]] = []
     for level in study.levels:
@@ -41,6 +41,7 @@ def section(study: Study) -> Section | None:
         "baseline",
         "Against the baseline",
         f"{last[0]}, {last[1]}: {ours_last}, {verdict} the baseline's {theirs_last}.",
+        notes=_other_exams(study, exams),
         tables=(
             Table(
                 "baseline",
@@ -60,13 +61,25 @@ def section(study: Study) -> Section | None:
     )
 
 
-def _figures(path: Path, task: str) -> dict[str, dict[str, Interval]]:
+def _other_exams(study: Study, exams: Mapping[str, int]) -> tuple[str, ...]:
+    """A note where the baseline was judged on another number of exams."""
+    other = [
+        f"{level} {exams[level]} exams, here {len(one.true)}"
+        for level, one in study.levels.items()
+        if exams.get(level, len(one.true)) != len(one.true)
+    ]
+    return (f"the baseline was judged on other exams: {'; '.join(other)}",) if other else ()
+
+
+def _figures(path: Path, task: str) -> tuple[dict[str, dict[str, Interval]], dict[str, int]]:
+    """The figures of each level of a report, and how many exams stand behind them."""
     try:
         held: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if held["task"] != task:
             raise PredictionError(f"{path}: a report of {held['task']}, expected one of {task}")
         levels = held["figures"].items()
-        return {level: {name: _interval(one) for name, one in own.items()} for level, own in levels}
+        exams = {level: int(one["exams"]) for level, one in held["counts"].items()}
+        return {level: {name: _interval(one) for name, one in own.items()} for level, own in levels}, exams
     except FileNotFoundError as error:
         raise PredictionError(f"{path}: no such file; give the report.json of the baseline") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

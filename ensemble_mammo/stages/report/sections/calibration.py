@@ -20,7 +20,7 @@ from ensemble_mammo.stages.report.sections.calibration_tables import (
     temperature_table,
 )
 from ensemble_mammo.stages.report.study import Study
-from ensemble_mammo.stages.report.wording import figure, number
+from ensemble_mammo.stages.report.wording import figure, level_in_words, number
 
 __all__ = ["fitted", "section"]
 
@@ -66,7 +66,7 @@ def section(study: Study) -> Section | None:
 def _lead(study: Study, top: LevelFound) -> str:
     figures = top.figures
     score, share, gap, ece = (figures[f"before.{name}"] for name in ("score", "share", "gap", "ece"))
-    name = top.judged.level
+    name = level_in_words(top.judged.level)
     text = (
         f"The highest score of the {name} says {percent(score.value)} on average, and it is right in "
         f"{percent(share.value)} of {len(top.judged.true)} exams: {_verdict(gap)}. Expected calibration error "

@@ -216,8 +216,10 @@ def _verdict(found: _Compared, best: str, second: str, name: str) -> str:
         return f"{best} and {second} cannot be compared in {title}: it is undefined for one of them {why}."
     if apart.value == 0:
         return f"{best} and {second} have the same {title}, {number(found.contest.drawn[best].values[name])} {why}."
-    verdict = "beyond chance" if beyond_chance(test.corrected) else "not beyond chance"
-    return f"{best} is better than {second} in {title} by {number(apart.value)}{limits(apart)}: {verdict} {why}."
+    ahead = f"by {number(apart.value)}{limits(apart)}"
+    if beyond_chance(test.corrected):
+        return f"{best} is better than {second} in {title} {ahead}, beyond chance {why}."
+    return f"{best} and {second} do not differ in {title} beyond chance: {best} lies ahead {ahead} {why}."
 
 
 def _notes(found: _Compared) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.report.study import Judged, Study
+from ensemble_mammo.stages.report.wording import level_in_words
 
 MAPS = "maps.json"
 """What `explain` writes beside its maps."""
@@ -36,8 +37,9 @@ def section(study: Study) -> Section | None:
         return None
     total = len(top.true)
     grave = int((np.abs(top.predicted - top.true) > 1).sum()) if study.task.ordinal else 0
-    lead = f"{len(order)} of {total} exams are put in a wrong class ({top.level})"
-    lead += f"; {grave} of them are off by two classes or more." if study.task.ordinal else "."
+    are = "is" if len(order) == 1 else "are"
+    lead = f"{level_in_words(top.level, True)}: {len(order)} of {total} exams {are} put in a wrong class"
+    lead += f", {grave} of them by two classes or more." if study.task.ordinal else "."
     shown = order[:_ROWS_SHOWN]
     names = {key: f"error {n}" for n, key in enumerate((top.rows.keys[i] for i in order), start=1)}
     table = Table(

@@ -44,7 +44,7 @@ def group_columns(study: Study) -> tuple[dict[str, list[str]], list[str]]:
     alone = [f"{name}: all exams are in one group, {columns[name][0]}" for name in options.by if _lone(columns[name])]
     several = {name: groups for name, groups in columns.items() if not _lone(groups)}
     order = {name: place for place, name in enumerate(dict.fromkeys((*options.by, *known, *several)))}
-    return {name: several[name] for name in sorted(several, key=order.__getitem__)}, _absent(sources, rows) + alone
+    return {name: several[name] for name in sorted(several, key=order.__getitem__)}, [*_absent(sources, rows), *alone]
 
 
 def _lone(groups: Sequence[str]) -> bool:

@@ -60,11 +60,23 @@ def section(study: Study) -> Section | None:
             _lead(found),
             _tables(found),
             pictures=_pictures(folder, study.options.hide_ids),
-            notes=tuple(found["notes"]),
+            notes=(*_other_subjects(folder, study), *found["notes"]),
             method=_method(found),
         )
     except (KeyError, TypeError) as error:
         raise PredictionError(f"{folder / 'measures.json'}: {error} missing or damaged; {_AGAIN}") from error
+
+
+def _other_subjects(folder: Path, study: Study) -> tuple[str, ...]:
+    """A note where the maps are of subjects who are not judged here."""
+    try:
+        subjects = set(pd.read_csv(folder / "measures.csv", dtype=str, usecols=["subject_id"])["subject_id"])
+    except (OSError, ValueError) as error:
+        raise PredictionError(f"{folder / 'measures.csv'}: cannot be read: {error}; {_AGAIN}") from error
+    others = subjects - set(study.top.rows.subject_ids)
+    if not others:
+        return ()
+    return (f"{len(others)} of the {len(subjects)} subjects whose maps were measured are not among those judged here",)
 
 
 _AGAIN = "make it with: ensemble-mammo explain --data dataset --models runs --measure"
@@ -91,7 +103,7 @@ def _lead(found: Mapping[str, Any]) -> str:
     if pointing["images"]:
         said.append(
             f"Maps point at a lesion in {pointing['hits']:.0f} of {pointing['images']} images; random points would in "
-            f"{pointing['expected_at_random']:.0f}."
+            f"{pointing['expected_at_random']:.1f}."
         )
     else:
         said.append(f"No lesion masks were there to compare the maps of {found['images']} images with.")

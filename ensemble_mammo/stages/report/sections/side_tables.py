@@ -113,8 +113,21 @@ def read_side_table(path: Path, expected: str) -> SideTable:
         f"line {i + 2}: view {table['view'].iloc[i]!r} is not one of {', '.join(View)}"
         for i in wrong.to_numpy().nonzero()[0]
     ]
+    problems += _contradictions(table)
     refuse(path, problems)
     return SideTable(path.name, table)
+
+
+def _contradictions(table: pd.DataFrame) -> list[str]:
+    """Rows of one subject, exam and view that say different things."""
+    own = table.drop_duplicates()
+    twice = own[own.duplicated(list(IDS), keep=False)]
+    problems = []
+    for (subject, exam, view), rows in twice.groupby(list(IDS), sort=False):
+        where = " and ".join(str(place + 2) for place in rows.index[:2])
+        what = ", ".join(filter(None, (f"subject {subject!r}", f"exam {exam!r}" if exam else "", str(view))))
+        problems.append(f"lines {where}: {what} stands there twice and differs; expected one row each")
+    return problems
 
 
 def refuse(path: Path, problems: list[str]) -> None:

@@ -11,6 +11,7 @@ from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
 from ensemble_mammo.merit.subgroups import FEWEST_SUBJECTS, Subgroup, subgroups
 from ensemble_mammo.stages.report.sections.groups import group_columns
+from ensemble_mammo.stages.report.sections.subgroup_scores import score_tables
 from ensemble_mammo.stages.report.study import Study
 from ensemble_mammo.stages.report.wording import counted, figure, figure_key, figure_title, number, p_value
 
@@ -57,13 +58,15 @@ def section(study: Study) -> Section | None:
     """
     columns, notes = group_columns(study)
     if not columns:
-        return None
+        lead = "No column that was named parts the exams into two groups or more."
+        title = "Does a group of exams fail behind the average?"
+        return Section("subgroups", title, lead, notes=tuple(notes)) if study.options.by else None
     found = _found(study, columns, notes)
     return Section(
         "subgroups",
         "Does a group of exams fail behind the average?",
         _lead(found),
-        (_summary(found), _details(found)),
+        (_summary(found), _details(found), *score_tables(study, columns)),
         tuple(_chart(found, column) for column in columns),
         notes=_notes(found),
         method=_METHOD,
@@ -115,8 +118,8 @@ def _lead(found: _Found) -> str:
     small = sorted(shown, key=lambda row: row.group.exams)[:2]
     sizes = " and ".join(f"{row.column} {row.group.name}, {counted(row.group.exams, 'exam')}" for row in small)
     return (
-        f"None of {len(shown)} groups lies below the others in {title} beyond chance. The smallest ({sizes}) could "
-        "still hide a failure: their intervals are wide."
+        f"None of {len(shown)} groups lies below the others in {title} beyond chance. A small group can still hide a "
+        f"failure: the smallest are {sizes}."
     )
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from ensemble_mammo.merit.intervals import exact_limits
 from ensemble_mammo.merit.roc import PARTIAL_RATE
 from ensemble_mammo.merit.sections import Cell, Section, Table
+from ensemble_mammo.merit.thresholds import HALF
 from ensemble_mammo.stages.report.sections.two_class_charts import precision_recall_chart, roc_chart
 from ensemble_mammo.stages.report.sections.two_sided import BAND_RESAMPLES, TwoSided, two_sided, words_of
 from ensemble_mammo.stages.report.study import Judged, Study
-from ensemble_mammo.stages.report.wording import counted, figure, listed
+from ensemble_mammo.stages.report.wording import counted, figure, level_in_words, listed
 
 _METHOD = (
     "The score is the sum of the scores of the positive classes. AUC with limits by DeLong, DeLong & Clarke-Pearson "
@@ -51,7 +52,7 @@ def section(study: Study) -> Section | None:
         undefined + _lead(main, study, positive, negative),
         tuple(tables),
         (roc_chart(found, study.options), precision_recall_chart(found, study.options, positive)),
-        notes=(*one_sided, *_notes(found, study)),
+        notes=(*one_sided, *_tie_note(main, study), *_notes(found, study)),
         method=_METHOD,
     )
 
@@ -73,11 +74,12 @@ def _undefined(top: Judged, positive: str, negative: str) -> str:
 def _lead(main: TwoSided, study: Study, positive: str, negative: str) -> str:
     ups, total = int(main.one.is_positive.sum()), len(main.one.true)
     specificity, found = study.options.specificity, main.figures["sensitivity_at"]
+    digits = 3 if f"{main.auc.value:.2f}" in ("1.00", "0.00") and 0 < main.auc.value < 1 else 2
     return (
-        f"Level {main.one.level}: AUC {figure(main.auc)}. Of one {positive} and one {negative} exam taken at random, "
-        f"the {positive} one scores higher {main.auc.value:.0%} of the time ({ups} {positive}, {total - ups} "
-        f"{negative} exams). At a specificity of {specificity:g} or more, {found.value:.0%} of the "
-        f"{positive} exams are found."
+        f"{level_in_words(main.one.level, True)}: AUC {figure(main.auc, digits)} (limits by DeLong's method). Of one "
+        f"{positive} and one {negative} exam taken at random, the {positive} one scores higher in "
+        f"{100 * main.auc.value:.{digits - 2}f} of 100 pairs ({ups} {positive}, {total - ups} {negative} exams). At a "
+        f"specificity of {specificity:g} or more, {found.value:.0%} of the {positive} exams are found."
     )
 
 
@@ -164,6 +166,17 @@ def _one_sided(study: Study, positive: str, negative: str) -> list[str]:
         if levels:
             notes.append(f"{listed(levels)}: all exams are truly {kind}, so nothing here is defined.")
     return notes
+
+
+def _tie_note(main: TwoSided, study: Study) -> list[str]:
+    """Exams of exactly 0.5: a tie goes to the first class in the headline, and is positive at the threshold 0.5."""
+    ties = int((main.one.positive_score == HALF).sum()) if len(study.task.classes) == 2 else 0
+    if not ties:
+        return []
+    return [
+        f"{counted(ties, 'exam')} score exactly {HALF:g}: the headline counts them as {study.task.classes[0]} (the "
+        "first of equal classes), the operating point 0.5 as positive, so that their sensitivities differ"
+    ]
 
 
 def _notes(found: Sequence[TwoSided], study: Study) -> list[str]:
