@@ -113,6 +113,7 @@ def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) ->
         return
     levels = scores.levels()
     exams = list(dict.fromkeys(key for table in levels for key in table.keys))
+    sets = ["set"] if scores.sets else []  # of a calibration: the classes that cannot be ruled out
     for key in exams[:_EXAMS_SHOWN]:
         rows = []
         for table in levels:
@@ -120,9 +121,11 @@ def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) ->
                 i = table.keys.index(key)
                 values = [f"{score:.3f}" for score in table.scores[i]]
                 best = table.classes[int(table.scores[i].argmax())]
-                rows.append([table.level, best, *values, f"{table.images[i]}", _present(table.level, table.views[i])])
+                held = [" ".join(scores.sets[table.level][i]) or "none"] if table.level in scores.sets else ["-"]
+                present = _present(table.level, table.views[i])
+                rows.append([table.level, best, *values, *(held if sets else []), f"{table.images[i]}", present])
         exam = f", exam {key[1]}" if key[1] != "1" else ""
-        _table(f"{key[0]}{exam}", ["level", scores.task.name, *scores.task.classes, "images", "views"], rows)
+        _table(f"{key[0]}{exam}", ["level", scores.task.name, *scores.task.classes, *sets, "images", "views"], rows)
     if len(exams) > _EXAMS_SHOWN:
         _console().print(f"… and {len(exams) - _EXAMS_SHOWN} more exams; --out writes them all", markup=False)
     _notes(scores.notes)

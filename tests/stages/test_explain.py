@@ -248,3 +248,11 @@ def test_every_method_gives_a_map_from_0_to_1(subject, runs, tmp_path, method):
 def test_options_that_cannot_be_right_are_refused(fields, match):
     with pytest.raises(ValueError, match=match):
         ExplainOptions(**fields)
+
+
+def test_maps_of_subjects_that_the_networks_learned_from_are_said_to_be_so(dataset, runs, tmp_path):
+    explain(dataset, runs, tmp_path / "train", ExplainOptions(split="train"))
+    notes = json.loads((tmp_path / "train" / "maps.json").read_text())["notes"]
+    assert any("LEAKAGE: 4 of these subjects were in the training of these networks" in note for note in notes)
+    explain(dataset, runs, tmp_path / "test", ExplainOptions(split="test"))
+    assert json.loads((tmp_path / "test" / "maps.json").read_text())["notes"] == []

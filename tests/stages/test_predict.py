@@ -237,6 +237,8 @@ def test_the_data_of_a_cross_validation_is_refused_without_subjects(dataset, fol
         with pytest.raises(RunError, match=expected):
             predict(dataset, models)
     assert predict(dataset, folds, None, PredictOptions(subjects=frozenset(["PH0001"]))).views
+    unseen = predict(dataset, folds, None, PredictOptions(split="test"))  # none of these was learned from
+    assert unseen.seen == 0
     (folds / "crossval.json").write_text(json.dumps({"data_fingerprint": "of other data"}))
     assert predict(dataset, folds).views
     (folds / "crossval.json").write_text("{")
@@ -285,7 +287,7 @@ def test_temperatures_are_applied_to_every_level_after_fusion(dataset, runs, tmp
             powers = scores ** (1 / TEMPERATURES[level])
             assert np.allclose(found[level][subject], powers / powers.sum(), atol=1e-9)
             assert found[level][subject].argmax() == scores.argmax()
-    assert any("scaled by the temperatures of a calibration (validation exams: CC_R 40" in n for n in result.notes)
+    assert any("temperatures of a calibration (in brackets the validation exams): CC_R " in n for n in result.notes)
     text = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
     assert {k: v["temperature"] for k, v in text["calibration"]["levels"].items()} == pytest.approx(TEMPERATURES)
     for level, rows in text["levels"].items():
@@ -310,7 +312,7 @@ def test_a_level_whose_temperature_could_not_be_determined_is_said(exams, runs, 
     write_calibration(path, replace(found, levels=levels))
     plain = scores_of(predict(exams / "PH0001", runs))
     result = predict(exams / "PH0001", runs, None, PredictOptions(calibration=path))
-    assert "left: left as it was, since 9 validation exams are too few" in result.notes
+    assert "left: left as they were, since 9 validation exams are too few" in result.notes
     assert np.allclose(scores_of(result)["left"]["PH0001"], plain["left"]["PH0001"])
     assert "left" not in result.sets and "right" in result.sets
 
@@ -347,3 +349,24 @@ def test_predictions_say_which_trainings_they_come_from(exams, folds, tmp_path):
     checksum = (folds / "fold-0" / "CC_R" / "weights.safetensors.sha256").read_text().split()[0]
     assert one["weights_sha256"] == checksum and one["data_fingerprint"] and one["versions"]["torch"]
     assert str(tmp_path) not in json.dumps(text["runs"])
+
+
+def test_subjects_that_the_networks_learned_from_are_counted_wherever_the_runs_lie(dataset, runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "elsewhere")
+    found = predict(dataset, tmp_path / "elsewhere", tmp_path / "out", PredictOptions())
+    learned = set(dataset.table.loc[dataset.table["split"] != "test", "subject_id"])
+    assert found.seen == len(learned)
+    assert any(f"LEAKAGE: {len(learned)} of these subjects were in the training" in note for note in found.notes)
+    assert json.loads((tmp_path / "out" / "predictions" / "predictions.json").read_text())["seen"] == len(learned)
+    held_out = predict(dataset, runs, None, PredictOptions(split="test"))
+    assert held_out.seen == 0 and not any("LEAKAGE" in note for note in held_out.notes)
+
+
+def test_a_report_of_subjects_that_the_networks_learned_from_says_leakage(dataset, runs, tmp_path):
+    from ensemble_mammo.merit.inputs.truth import truth_from_dataset
+    from ensemble_mammo.stages.report import ReportOptions, report
+
+    predict(dataset, runs, tmp_path, PredictOptions(split="train"))
+    truth = truth_from_dataset(dataset, TASKS["density"])
+    found = report([tmp_path / "predictions"], truth, None, ReportOptions(resamples=0))
+    assert any("LEAKAGE: 4 of the predicted subjects were in the training of these networks" in n for n in found.notes)

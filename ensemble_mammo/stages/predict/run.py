@@ -107,17 +107,18 @@ def _calibration(options: PredictOptions, task: Task, views: Sequence[View]) -> 
 
 def _calibrated(scores: Scores, calibration: Calibration) -> Scores:
     """Every level by its own temperature: the views were fused before."""
-    exams = ", ".join(f"{table.level} {calibration.levels[table.level].exams}" for table in scores.levels())
+    of_levels = {table.level: calibration.levels[table.level] for table in scores.levels()}
+    used = ", ".join(f"{level} {one.temperature:.2f} ({one.exams})" for level, one in of_levels.items())
     notes = [
-        f"scores were scaled by the temperatures of a calibration (validation exams: {exams}); they hold for the "
-        "networks that it was fitted with. A report or fusion of these tables would fuse the scaled views again: name "
-        "right.csv, left.csv and subject.csv beside the views"
+        f"scores were scaled by the temperatures of a calibration (in brackets the validation exams): {used}; they "
+        "hold for the networks that it was fitted with. A report or fusion of these tables would fuse the scaled views "
+        "again: name right.csv, left.csv and subject.csv beside the views"
     ]
-    notes += [
-        f"{table.level}: left as it was, since {note}"
-        for table in scores.levels()
-        if (note := calibration.levels[table.level].note)
-    ]
+    left: dict[str, list[str]] = {}
+    for level, one in of_levels.items():
+        if one.note:
+            left.setdefault(one.note, []).append(level)
+    notes += [f"{', '.join(levels)}: left as they were, since {note}" for note, levels in left.items()]
     sets = {table.level: calibration.sets(table) for table in scores.levels()}
     return replace(
         scores,
