@@ -192,7 +192,10 @@ def _argument(text: str) -> tuple[str, list[Source]]:
     if head.lower() in _LEVELS:
         return UNNAMED, [Source(_LEVELS[head.lower()], _existing(Path(tail)), True)]
     if not head.strip() or only_view_words(head):
-        raise PredictionError(f"{text}: level {head!r} is not one of {', '.join(LEVELS)}{_near(head)}")
+        raise PredictionError(
+            f"{text}: level {head!r} is not one of {', '.join(LEVELS)}{_near(head)}; a "
+            "system's name must not look like a level"
+        )
     level, equals, path = tail.partition("=")
     if equals and not Path(tail).exists():
         if level.lower() not in _LEVELS:

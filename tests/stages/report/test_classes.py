@@ -61,7 +61,7 @@ def test_bars_have_the_limits_of_the_table_and_mark_the_lowest():
 def test_the_lead_names_the_class_found_least_often_and_the_commonest_confusion():
     found = called("AABBBCCCDDD", "AABBBCCBDCC")
     assert found.lead == (
-        "At level CC_R, D is found least often: 1 of 3, recall 0.33. The commonest confusion: 2 of 3 D are called C."
+        "View CC_R: D is found least often: 1 of 3, recall 0.33. The commonest confusion: 2 of 3 D are called C."
     )
 
 
@@ -72,22 +72,22 @@ def test_of_confusions_alike_in_number_the_one_with_the_larger_share_is_named():
 
 def test_classes_found_alike_seldom_are_all_named():
     found = called("AABBCCDD", "AABACCDC")
-    assert found.lead.startswith("At level CC_R, B and D are found least often, recall 0.50 each.")
+    assert found.lead.startswith("View CC_R: B and D are found least often, recall 0.50 each.")
 
 
 def test_no_mistake_is_said_plainly():
     found = called("AABBCCDD", "AABBCCDD")
-    assert found.lead == "At level CC_R, all 8 exams are called what they truly are."
+    assert found.lead == "View CC_R: all 8 exams are called what they truly are."
     assert sum("exact binomial limits of that recall are 0.16 to 1.00" in note for note in found.notes) == 4
 
 
 def test_classes_all_found_alike_are_said_so():
     found = called("AABBCCDD", "ABBCCDDA")
-    assert found.lead.startswith("At level CC_R all classes are found alike often, recall 0.50.")
+    assert found.lead.startswith("View CC_R: all classes are found alike often, recall 0.50.")
 
 
 def test_one_class_alone_is_said_so():
-    assert called("AAA", "AAB").lead == "All 3 exams at level CC_R are truly A."
+    assert called("AAA", "AAB").lead == "View CC_R: all 3 exams are truly A."
 
 
 def test_a_class_without_exams_is_undefined_with_its_reason():

@@ -11,7 +11,7 @@ from ensemble_mammo.merit.figures import confusion_matrix, undefined
 from ensemble_mammo.merit.intervals import Interval, exact_limits
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
 from ensemble_mammo.stages.report.study import Study
-from ensemble_mammo.stages.report.wording import counted, figure, listed
+from ensemble_mammo.stages.report.wording import counted, figure, level_in_words, listed
 
 _KINDS: Mapping[str, tuple[str, str]] = {
     "recall": ("Recall", "share of the class's exams that are found"),
@@ -48,23 +48,24 @@ def section(study: Study) -> Section:
 
 def _lead(counts: NDArray[np.int64], figures: Mapping[str, Interval], classes: Sequence[str], level: str) -> str:
     """The class found least often, and the commonest confusion."""
+    place = level_in_words(level, True)
     of_each = counts.sum(axis=1)
     recalls = {name: figures[f"recall_{name}"].value for name, total in zip(classes, of_each, strict=True) if total}
     if len(recalls) == 1:
-        return f"All {counted(int(counts.sum()), 'exam')} at level {level} are truly {next(iter(recalls))}."
+        return f"{place}: all {counted(int(counts.sum()), 'exam')} are truly {next(iter(recalls))}."
     wrong = counts - np.diag(np.diag(counts))
     if not wrong.any():
-        return f"At level {level}, all {counted(int(counts.sum()), 'exam')} are called what they truly are."
+        return f"{place}: all {counted(int(counts.sum()), 'exam')} are called what they truly are."
     lowest = min(recalls.values())
     least = [name for name, value in recalls.items() if np.isclose(value, lowest, rtol=0, atol=1e-12)]
     if len(least) == len(recalls):
-        first = f"At level {level} all classes are found alike often, recall {lowest:.2f}."
+        first = f"{place}: all classes are found alike often, recall {lowest:.2f}."
     elif len(least) > 1:
-        first = f"At level {level}, {listed(least)} are found least often, recall {lowest:.2f} each."
+        first = f"{place}: {listed(least)} are found least often, recall {lowest:.2f} each."
     else:
-        place = list(classes).index(least[0])
+        at = list(classes).index(least[0])
         first = (
-            f"At level {level}, {least[0]} is found least often: {counts[place, place]} of {of_each[place]}, "
+            f"{place}: {least[0]} is found least often: {counts[at, at]} of {of_each[at]}, "
             f"recall {figure(figures[f'recall_{least[0]}'])}."
         )
     return f"{first} {_confusions(wrong, of_each, classes)}"

@@ -15,6 +15,7 @@ from ensemble_mammo.merit.rules import Fusion
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Table
 from ensemble_mammo.stages.report.sections.ensemble import Ensemble
 from ensemble_mammo.stages.report.study import Study
+from ensemble_mammo.stages.report.wording import counted
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def charts_of(studied: Studied) -> tuple[BarChart, ...]:
         places = [place for place, chosen in enumerate(studied.every) if len(chosen) == size]
         found = studied.judgement.mean(main, places)
         many = f"{size} views" if size > 1 else "1 view"
-        by_number.append(_bar(many, found, size == len(studied.members.views), f"{len(places)} subsets"))
+        by_number.append(_bar(many, found, size == len(studied.members.views), counted(len(places), "subset")))
     title = title_of(main)
     line = "The line is the figure of all views, fused by the rule in use."
     return (
