@@ -7,13 +7,14 @@ import numpy as np
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.pages.cells import UNDEFINED
+from ensemble_mammo.merit.results import MAIN_OF_TWO
 from ensemble_mammo.records.subject import SUBJECT, Side
 from ensemble_mammo.records.task import Task
 
 SHOWN_OF_SEVERAL = ("accuracy", "recall", "kappa", "auc")
 """The figures of several classes that stand in a table beside each other, the main one first."""
 
-SHOWN_OF_TWO = ("auc", "accuracy", "positive_sensitivity", "positive_specificity")
+SHOWN_OF_TWO = MAIN_OF_TWO
 """The figures of two classes that stand in a table beside each other, the main one first."""
 
 

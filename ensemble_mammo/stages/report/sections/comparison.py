@@ -197,7 +197,18 @@ def _lead(found: _Compared) -> str:
     ]
     if len(order) > 2:
         sentence += f" Also beyond chance: {listed(others)}." if others else " No other pair differs beyond chance."
-    return sentence
+    return sentence + _elsewhere(found, best, second, main)
+
+
+def _elsewhere(found: _Compared, best: str, second: str, main: str) -> str:
+    """The other figures in which the two differ beyond chance."""
+    said = []
+    for one in found.contest.tests:
+        if {one.first, one.second} == {best, second} and one.name != main and beyond_chance(one.corrected):
+            ahead = one.first if one.apart.value > 0 else one.second
+            by = number(abs(one.apart.value))
+            said.append(f"{figure_title(found.study.task, one.name)} ({ahead} by {by}, {p_value(one.corrected)})")
+    return f" They do differ beyond chance in {listed(said)}." if said else ""
 
 
 def _verdict(found: _Compared, best: str, second: str, name: str) -> str:

@@ -129,6 +129,10 @@ def _learned(studied: Studied, study: Study) -> tuple[tuple[Table, ...], list[st
     classes = study.task.classes
     held = validation_of(study, members.views)
     notes = []
+    if (study.options.fusion.breast_to_subject or study.task.breast_to_subject) == "maximum":
+        notes.append(
+            "learned fusion takes all views in one, the rule in use the worse breast: they also differ in that"
+        )
     if held is not None and (reason := reason_against(held, classes)):
         notes.append(f"fusion was not learned on the validation subjects: {reason}")
         held = None
