@@ -23,6 +23,7 @@ from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.explain import ExplainOptions, explain
+from ensemble_mammo.stages.explain.networks import Networks
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -52,7 +53,8 @@ def plain_runs(monkeypatch, preparation, settings=()):
     made = {
         view: LoadedRun(None, recipe, view, task, task.classes, preparation, ImageItself().eval(), {}) for view in View
     }
-    monkeypatch.setattr("ensemble_mammo.stages.explain.run._load", lambda models, options: made)
+    networks = Networks({view: [run] for view, run in made.items()})
+    monkeypatch.setattr("ensemble_mammo.stages.explain.run.networks_at", lambda models, source, options: networks)
 
 
 def exam_with_a_blob(folder, row, from_chest_wall, height=320):
@@ -256,3 +258,28 @@ def test_maps_of_subjects_that_the_networks_learned_from_are_said_to_be_so(datas
     assert any("LEAKAGE: 4 of these subjects were in the training of these networks" in note for note in notes)
     explain(dataset, runs, tmp_path / "test", ExplainOptions(split="test"))
     assert json.loads((tmp_path / "test" / "maps.json").read_text())["notes"] == []
+
+
+def test_of_a_cross_validation_each_subject_is_explained_by_networks_that_never_saw_her(dataset, runs, tmp_path):
+    from ensemble_mammo.learning.checkpoint import load_run
+    from ensemble_mammo.learning.scores import scores_of
+    from ensemble_mammo.records.marks import marks_of
+    from ensemble_mammo.records.png16 import read_png16
+    from ensemble_mammo.stages.train import TrainOptions, train
+
+    subjects = sorted(set(dataset.table["subject_id"]))
+    recipe = load_recipe("density/demo", View.CC_R, TINY)
+    for fold in (0, 1):
+        others = frozenset(subjects[1 - fold :: 2])
+        options = TrainOptions(seed=fold, device="cpu", train_subjects=others, val_subjects=frozenset())
+        made = train(dataset, View.CC_R, recipe, tmp_path / "cv" / f"fold-{fold}", options)
+        assert made.info["learned_from"] == marks_of(others)
+    found = explain(dataset, tmp_path / "cv", tmp_path / "out")
+    assert sorted(files.subject_id for files in found) == subjects
+    for files in found:
+        own = load_run(tmp_path / "cv" / f"fold-{subjects.index(files.subject_id) % 2}" / "CC_R")
+        row = dataset.rows(View.CC_R).set_index("subject_id").loc[files.subject_id]
+        scores = scores_of([own], [read_png16(dataset.root / row["file"])])[0]
+        assert files.score == pytest.approx(scores.max(), abs=1e-6)
+    notes = json.loads((tmp_path / "out" / "maps.json").read_text())["notes"]
+    assert notes == ["each subject is explained by networks that never saw her (out of fold)"]

@@ -47,8 +47,8 @@ class Measuring:
         self.rows: list[dict[str, Any]] = []
         self.likeness: list[dict[str, Any]] = []
 
-    def add(self, image: ExamImage, made: ActivationMap, files: MapFiles) -> None:
-        """Measure one map, over the prepared image."""
+    def add(self, image: ExamImage, made: ActivationMap, files: MapFiles, run: LoadedRun) -> None:
+        """Measure one map of a run, over the prepared image."""
         pixels = image.prepared.astype(np.float32) / np.float32(65535)
         breast = found_breast(pixels)
         notes = [] if breast is not None else ["no breast found: the whole image counts as one"]
@@ -63,7 +63,7 @@ class Measuring:
         row["mask"] = "breast" if lesion is None else "lesion"
         row["energy_breast"] = energy_inside(made.over_image, breast) if breast is not None else math.nan
         if len(self.rows) in self.slow:
-            row |= self._slow(image, made, breast, notes, row)
+            row |= self._slow(run, image, made, breast, notes, row)
         row["note"] = "; ".join(dict.fromkeys(notes))
         self.rows.append(row)
 
@@ -103,9 +103,15 @@ class Measuring:
         return np.asarray(np.logical_or.reduce(list(masks.values())))
 
     def _slow(
-        self, image: ExamImage, made: ActivationMap, breast: Mask | None, notes: list[str], row: dict[str, Any]
+        self,
+        run: LoadedRun,
+        image: ExamImage,
+        made: ActivationMap,
+        breast: Mask | None,
+        notes: list[str],
+        row: dict[str, Any],
     ) -> dict[str, Any]:
-        run, seed = self.runs[image.view], self.options.seed
+        seed = self.options.seed
         curves = CurveOptions(deletion_fill=self.options.deletion_fill, seed=seed)
         areas = faithfulness(run, image.prepared, made, breast, curves)
         notes += [areas.reason] if areas.reason else []

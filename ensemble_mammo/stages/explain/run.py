@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -13,18 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, overlay, sheet
 from ensemble_mammo.learning.cam import activation_maps
-from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
-from ensemble_mammo.learning.device import resolve_device
-from ensemble_mammo.learning.provenance import seen_note, subjects_seen
 from ensemble_mammo.records.files import write_text, written_beside
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.explain.images import ExamImage, Grey, images_to_explain
 from ensemble_mammo.stages.explain.measure import Measuring
+from ensemble_mammo.stages.explain.networks import Networks, networks_at
 from ensemble_mammo.stages.explain.options import ExplainOptions, MapFiles
 from ensemble_mammo.stages.explain.reader import Pages
 from ensemble_mammo.stages.explain.shown import Shown
@@ -42,24 +40,25 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     `reader.html` an exam, and `index.html` that lists them.
 
     Raises:
-        RunError: no runs there, several of one view (a map shows one network), or a method that a network
-            cannot have.
+        RunError: no runs there, several of one view (a map shows one network; of a cross-validation each subject of a
+            dataset is explained by one that never saw her), or a method that a network cannot have.
         DatasetError: no usable image, or a class that the task does not have.
     """
     options = options or ExplainOptions()
-    runs = _load(models, options)
+    networks = networks_at(models, source, options)
+    runs = networks.first
     notes: list[str] = []
     stream, total = images_to_explain(source, runs, options, notes)
-    notes += _seen(source, runs, options)
+    notes += networks.notes(source, options)
     measuring = Measuring(source, runs, out, options, total) if options.measure else None
     pages = Pages(next(iter(runs.values())).task, out, options) if options.html else None
     written: list[MapFiles] = []
     for key, images in groupby(track(stream, total, "explain"), lambda image: image.key):
-        exam = _shown(key, images, runs, options)
+        exam = _shown(key, images, networks, options)
         _write_exam(exam, out, options)
         if measuring:
             for shown in exam:
-                measuring.add(shown.image, shown.made, shown.files)
+                measuring.add(shown.image, shown.made, shown.files, networks.of(shown.image.view, key[0]))
         if pages:
             pages.add(exam)
         written += [shown.files for shown in exam]
@@ -78,37 +77,12 @@ def explain(source: Dataset | Path, models: Path, out: Path, options: ExplainOpt
     return written
 
 
-def _load(models: Path, options: ExplainOptions) -> dict[View, LoadedRun]:
-    several = [own for own in runs_in(models).values() if len(own) > 1]
-    if several:
-        raise RunError(
-            f"{models}: {len(several[0])} runs of one view; a map shows one network: "
-            f"name one fold, such as {several[0][0].parent}"
-        )
-    runs = {view: own[0] for view, own in load_runs(models, device=resolve_device(options.device)).items()}
-    if options.class_name:
-        try:
-            next(iter(runs.values())).task.index(options.class_name)
-        except ValueError as error:
-            raise DatasetError(f"class to explain: {error}") from error
-    return runs
-
-
-def _seen(source: Dataset | Path, runs: Mapping[View, LoadedRun], options: ExplainOptions) -> list[str]:
-    """A note on subjects whom the networks learned from."""
-    if not isinstance(source, Dataset):
-        return []
-    subjects = source.rows(split=options.split or None)["subject_id"]
-    seen = subjects_seen({view: [run] for view, run in runs.items()}, subjects)
-    return [seen_note(len(seen))] if seen else []
-
-
 def _shown(
-    key: tuple[str, str], images: Iterable[ExamImage], runs: Mapping[View, LoadedRun], options: ExplainOptions
+    key: tuple[str, str], images: Iterable[ExamImage], networks: Networks, options: ExplainOptions
 ) -> list[Shown]:
     """The maps of one exam, with the scores of the same pass."""
     exam = list(images)
-    of_images = [runs[image.view] for image in exam]
+    of_images = [networks.of(image.view, key[0]) for image in exam]
     classes = [run.task.index(options.class_name) if options.class_name else None for run in of_images]
     maps = activation_maps(of_images, [image.prepared for image in exam], classes, options.method)
     folder = Path(_safe(*key))
