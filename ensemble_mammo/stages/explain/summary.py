@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ensemble_mammo.merit.intervals import Interval
+from ensemble_mammo.merit.intervals import Interval, with_width
 from ensemble_mammo.merit.localisation import mean_over_images
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.subject import View
@@ -104,6 +104,7 @@ def _means(table: pd.DataFrame, names: Sequence[str], about: Mapping[str, Any]) 
     """Each measure's mean over images with its interval over subjects, and of how many images it is."""
     columns = {name: table[name].to_numpy(dtype=np.float64) for name in names}
     means = mean_over_images(table["subject_id"].tolist(), columns, about["resamples"], about["seed"])
+    means = {name: with_width(one, None) for name, one in means.items()}  # one image has no interval
     return {name: _plain(one) | {"images": int(np.isfinite(columns[name]).sum())} for name, one in means.items()}
 
 

@@ -17,6 +17,7 @@ from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Picture, Section, Table
 from ensemble_mammo.records.tables import read_text_table
 from ensemble_mammo.stages.report.study import Study
+from ensemble_mammo.stages.report.wording import figure, number
 
 _FORMAT = 1
 _PICTURES = 2
@@ -111,12 +112,12 @@ def _lead(found: Mapping[str, Any]) -> str:
     if math.isfinite(gain.value):
         verdict = "lowers the score more" if gain.low > 0 else "does not clearly lower the score more"
         verdict = "lowers the score less" if gain.high < 0 else verdict
-        said.append(f"Removing what they mark {verdict} than removing random parts (difference {gain}).")
+        said.append(f"Removing what they mark {verdict} than removing random parts (difference {figure(gain, 3)}).")
     last = found["sanity"].get("all layers")
     if last and last["spearman"]["value"] is not None:
         rank = last["spearman"]["value"]
         verdict = "change" if abs(rank) < 0.5 else "hardly change"
-        said.append(f"They {verdict} when the networks' weights are shuffled (rank correlation {rank:.2f}).")
+        said.append(f"They {verdict} when the networks' weights are shuffled (rank correlation {number(rank)}).")
     return " ".join(said)
 
 
