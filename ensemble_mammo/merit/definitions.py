@@ -18,7 +18,7 @@ class Definition:
 
 
 _ACCURACY = "share of the cases whose highest score is that of their true class"
-_POSITIVE = "the positive classes (dense: C and D; malignant; …) against the others, by the highest score"
+_POSITIVE = "the positive classes (of density C and D; of pathology malignant) against the others, by the highest score"
 
 FIGURES: Mapping[str, Definition] = MappingProxyType(
     {

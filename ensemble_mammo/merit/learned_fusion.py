@@ -58,8 +58,8 @@ def reason_against(members: Members, classes: Sequence[str]) -> str:
     for place, name in enumerate(classes):
         count = len(set(subjects[members.true == place]))
         if count < FEWEST_OF_CLASS:
-            few.append(f"{name} {count}")
-    return f"each class needs {FEWEST_OF_CLASS} subjects with every view; found {', '.join(few)}" if few else ""
+            few.append(f"{count} of {name}")
+    return f"each class needs {FEWEST_OF_CLASS} subjects with every view; there are {', '.join(few)}" if few else ""
 
 
 def learned_weights(scores: Floats, true: Places) -> Floats:

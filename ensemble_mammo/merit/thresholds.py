@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ensemble_mammo.merit.intervals import Interval, bootstrap, interval
+from ensemble_mammo.merit.intervals import Interval, bootstrap, interval, with_width
 from ensemble_mammo.merit.roc import steps_of
 
 Floats = NDArray[np.float64]
@@ -131,8 +131,16 @@ def called_at(
     found = []
     for place, threshold in enumerate(thresholds):
         hits, alarms, misses, passes = (count[place] for count in counts)
+        shares = {
+            "sensitivity": (hits, hits + misses),
+            "specificity": (passes, passes + alarms),
+            "ppv": (hits, hits + alarms),
+            "npv": (passes, passes + misses),
+        }
         limited = {
-            name: interval(float(value[place]), drawn[name][:, place] if name in drawn else np.empty(0))
+            name: with_width(
+                interval(float(value[place]), drawn[name][:, place] if name in drawn else np.empty(0)), shares.get(name)
+            )
             for name, value in figures.items()
         }
         found.append(Called(threshold, hits, alarms, misses, passes, limited))

@@ -113,4 +113,4 @@ def test_too_few_subjects_are_refused_with_the_reason():
     members = members_made(60)
     members.true[members.true == 1] = 0
     members.true[:4] = 1
-    assert reason_against(members, ("A", "B", "C")).endswith("found B 4")
+    assert reason_against(members, ("A", "B", "C")).endswith("there are 4 of B")

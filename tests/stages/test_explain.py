@@ -193,7 +193,7 @@ def test_measured_maps_have_a_row_an_image_and_a_summary(dataset, runs, tmp_path
     drawn = [p.name for p in (tmp_path / "out").rglob("*_lesion.png")]
     assert drawn == [f"{first['view']}_lesion.png"]
     unseen = table[(table["subject_id"] == second["subject_id"]) & (table["view"] == second["view"])].iloc[0]
-    assert "all of its lesions have no mask" in unseen["note"] and math.isnan(unseen["pointing"])
+    assert "no lesion of it has an outline" in unseen["note"] and math.isnan(unseen["pointing"])
     found = json.loads((tmp_path / "out" / "measures.json").read_text())
     assert (found["images"], found["images_with_lesion"], found["images_with_slow_measures"]) == (8, 1, 2)
     assert found["pointing"]["images"] == 1 and found["pointing"]["hits"] == own["pointing"].iloc[0]

@@ -92,7 +92,7 @@ class Measuring:
         own = self.lesions[self.lesions["image_id"] == image.image_id]
         files = [name for name in own["mask"] if name]
         if len(files) < len(own):
-            notes.append(f"{'some' if files else 'all'} of its lesions have no mask")
+            notes.append("some of its lesions have no outline" if files else "no lesion of it has an outline")
         if not files:
             return None
         masks = {name: read_mask(self.root / name) for name in files}

@@ -65,6 +65,8 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
         for origin in origins
         if origin.seen
     ]
+    if truth.ordered:
+        notes.append("true classes come from the order of the rows; no id confirms them")
     notes += [*labels.remarks, *options.remarks, *_truth_notes(given, predicted, labels, len(unlabelled))]
     held, validation_files = _validation(labels, options, given)
     study = Study(

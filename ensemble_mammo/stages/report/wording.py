@@ -35,7 +35,8 @@ def figure_key(task: Task, name: str) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """`0.71`, `−0.03`; `undefined` where it is nan."""
-    return UNDEFINED if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    text = f"{value:.{digits}f}"
+    return UNDEFINED if np.isnan(value) else text.replace("-", "−") if text.strip("-0.") else text.lstrip("-")
 
 
 def limits(one: Interval, digits: int = 2) -> str:

@@ -76,7 +76,7 @@ def test_the_lead_has_the_auc_of_the_top_level_and_what_stands_behind_it():
         f"Subject: AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}) (limits by DeLong's method). Of one"
     )
     assert f"({ups} dense, {60 - ups} not dense exams)" in found.lead
-    assert f"{top['sensitivity_at']['value']:.0%} of the dense exams are found" in found.lead
+    assert f"the sensitivity is {top['sensitivity_at']['value']:.2f} (" in found.lead
 
 
 def test_thresholds_are_chosen_on_validation_where_it_is_given():

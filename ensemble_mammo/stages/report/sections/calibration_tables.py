@@ -95,12 +95,15 @@ def parts_table(study: Study, top: LevelFound) -> Table:
         names["positive"] = _positive(study)
     for name, title in names.items():
         rows.append([title, *(top.figures[f"before.{figure}_{name}"] for figure in _PART_FIGURES)])
+    gaps = [top.figures[f"before.gap_{name}"] for name in names]
     return Table(
         "calibration-classes",
         f"Calibration of each class's score, {top.judged.level}",
         {"class": "class"} | _PART_FIGURES,
         rows,
-        "Share: of the exams truly of the class.",
+        "Share: of the exams truly of the class. Marked: the interval of score minus share leaves out 0. ECE and MCE "
+        "lie higher in resamples, so a value can lie below its interval.",
+        frozenset(place for place, one in enumerate(gaps) if one.low > 0 or one.high < 0),
     )
 
 
@@ -182,7 +185,7 @@ def reliability_charts(study: Study, top: LevelFound) -> list[LineChart]:
                 lines,
                 diagonal=True,
                 caption="On the diagonal scores are probabilities; below it they are too high. Each point stands for "
-                "about as many exams; limits: Wilson, 95 %.",
+                "about equally many exams; limits: Wilson, 95 %.",
             )
         )
     return charts

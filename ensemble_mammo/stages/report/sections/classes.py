@@ -100,7 +100,7 @@ def _table(
         for level in found
         for place, name in enumerate(classes)
     ]
-    columns = {"level": "level", "class": "class", "exams": "truly so", "called": "called so", "right": "both"}
+    columns = {"level": "level", "class": "class", "exams": "true", "called": "predicted", "right": "right"}
     return Table(
         "classes",
         "Figures of each class at each level",

@@ -56,7 +56,7 @@ def section(study: Study) -> Section | None:
             "views": "views",
         },
         [_row(top, i, number, study) for number, i in enumerate(shown, start=1)],
-        "Ordered by how many classes lie between, then by how sure the scores were of the wrong class.",
+        "Ordered by how many classes lie between, then by how far the called class scored above the true one.",
     )
     return Section(
         "errors",

@@ -62,7 +62,7 @@ def section(study: Study) -> Section | None:
     if lacking := len(members.true) - len(complete.true):
         notes.append(
             f"subsets, rules and learned fusion are judged on the {counted(len(complete.true), 'exam')} that have "
-            f"every view; {counted(lacking, 'exam')} without stand in the table of gaps"
+            f"every view; {counted(lacking, 'exam')} without are in the table of exams that lack views"
         )
     if studied.resamples < study.options.resamples:
         notes.append(f"with so many exams, intervals here are from {studied.resamples} resamples")
@@ -108,9 +108,14 @@ def _lead(studied: Studied) -> str:
     )
     if len(studied.members.views) > 2:
         without = [place for place, one in enumerate(studied.every) if len(one) == len(studied.members.views) - 1]
-        worst = best_of(studied, without, -1)
-        missed = next(view for view in studied.members.views if view not in studied.label(worst).split("+"))
-        text += f" The view missed most is {missed}: without it {number(judgement.of(main, worst).value)}."
+        lowest = judgement.of(main, best_of(studied, without, -1)).value
+        missed = [
+            view
+            for view in studied.members.views
+            for place in without
+            if view not in studied.label(place).split("+") and abs(judgement.of(main, place).value - lowest) < 1e-12
+        ]
+        text += f" The view missed most is {' or '.join(missed)}: without it {number(lowest)}."
     return text
 
 

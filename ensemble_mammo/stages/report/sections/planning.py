@@ -145,7 +145,7 @@ def _figures_table(study: Study, plans: list[_Plan]) -> Table:
         "subjects": "subjects now",
         "width": "width now",
         "needed": "subjects needed",
-        "checked": "width when drawn",
+        "checked": "width, checked by resampling",
         "exams": "exams by formula",
         "positives": f"of these {positive}",
         "negatives": f"not {positive}",
@@ -209,7 +209,7 @@ def _lead(study: Study, plans: list[_Plan]) -> str:
     if not math.isnan(rarest[4]) and len(classes) > 1:
         lead += (
             f" The rarest class, {rarest[0]}, needs {counted(int(rarest[3]), 'exam')} of it for its recall "
-            f"({rarest[1]} now): about {int(rarest[4]):,} subjects unless it is sought out."
+            f"({rarest[1]} now): about {int(rarest[4]):,} subjects, unless exams of it are collected on purpose."
         )
     return lead
 
@@ -225,7 +225,7 @@ def _notes(study: Study) -> tuple[str, ...]:
         each = len(one.true) / _subjects(one)
         notes.append(
             f"a subject has {each:.2f} exams on average: the formulas count exams and take them as independent, so "
-            "the numbers of subjects from the bootstrap count more"
+            "the numbers of subjects from the bootstrap are to be preferred"
         )
     absent = [row[0] for row in _classes(study) if not row[1]]
     if absent:

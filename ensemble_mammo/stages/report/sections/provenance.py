@@ -52,7 +52,7 @@ def _run_table(runs: list[dict[str, Any]]) -> Table:
         "pretrained": "first weights",
         "seed": "seed",
         "epoch": "epoch kept",
-        "images": "images learned from",
+        "images": "images learned from, mirrored ones too",
         "version": "version",
         "data": "fingerprint of what it learned from",
         "weights": "weights, SHA-256",
@@ -82,13 +82,14 @@ def _data_table(dataset: Dataset, task: Task) -> Table:
     """Subjects, exams, images and classes of each split."""
     columns = {"split": "split", "subjects": "subjects", "exams": "exams", "images": "images"}
     columns |= {f"images_{name}": f"images of {name}" for name in task.classes}
+    columns |= {"images_unlabelled": "without a label"}
     rows: list[list[Cell]] = []
     for split in (*SPLITS, ""):
         part = dataset.table[dataset.table["split"] == split]
         if len(part):
             labels = part[task.name] if task.name in part else part["split"]
             exams = len(part[["subject_id", "exam_id"]].drop_duplicates())
-            counts: list[Cell] = [int((labels == name).sum()) for name in task.classes]
+            counts: list[Cell] = [int((labels == name).sum()) for name in (*task.classes, "")]
             rows.append([split or "none", part["subject_id"].nunique(), exams, len(part), *counts])
     return Table("data", "The dataset by split", columns, rows, "By subject: no subject stands in two splits unless "
                  "the notes say so.")  # fmt: skip

@@ -108,6 +108,8 @@ def _lead(looked: Looked, found: Sequence[Interval]) -> str:
         f"{round(first.value * errors)} of the {counted(errors, 'error')}: {_percent(first.value)}{limits}; by chance "
         f"it would meet {share}."
     )
+    if first.low <= looks / len(known) <= first.high:
+        text += " That is not beyond chance."
     complete = looked.complete
     groups = strata(np.minimum(looked.dissent[complete], 1), ~looked.wrong[complete])
     if [one.number for one in groups] == [0, 1]:

@@ -153,7 +153,7 @@ def list_table(looked: Looked, study: Study) -> Table:
     rows = [_row(looked, place, study.task.classes, number if hide else {}) for place in flagged]
     caption = (
         f"{len(flagged)} of {len(looked.order)} exams are flagged: some view dissents, or the best class scores less "
-        f"than {CLOSE:g} above the second. The page shows the first {min(SHOWN, len(flagged))}, the CSV all. "
+        f"than {CLOSE:g} above the second. The CSV has all. "
         "Readings that are wrong are marked."
     )
     wrong = frozenset(

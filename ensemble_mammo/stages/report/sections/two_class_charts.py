@@ -40,7 +40,7 @@ def roc_chart(found: Sequence[TwoSided], options: ReportOptions) -> LineChart:
         f"ROC curves, with operating points of {main.one.level}",
         "false positive rate (1 - specificity)",
         "sensitivity",
-        [lines[0], *marks, *lines[1:]],
+        [*lines, *marks],
         diagonal=True,
         caption="The diagonal is chance. " + _band_caption(low, options),
     )

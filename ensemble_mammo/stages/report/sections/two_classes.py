@@ -79,7 +79,7 @@ def _lead(main: TwoSided, study: Study, positive: str, negative: str) -> str:
         f"{level_in_words(main.one.level, True)}: AUC {figure(main.auc, digits)} (limits by DeLong's method). Of one "
         f"{positive} and one {negative} exam taken at random, the {positive} one scores higher in "
         f"{100 * main.auc.value:.{digits - 2}f} of 100 pairs ({ups} {positive}, {total - ups} {negative} exams). At a "
-        f"specificity of {specificity:g} or more, {found.value:.0%} of the {positive} exams are found."
+        f"specificity of {specificity:g} or more, the sensitivity is {figure(found)}."
     )
 
 
@@ -109,7 +109,8 @@ def _figures_table(found: Sequence[TwoSided], study: Study, positive: str) -> Ta
     caption = (
         f"Average precision, PR area and pF1 depend on the share of {positive} exams in this sample: a score that "
         "knows nothing has that share as its average precision. They cannot be compared between samples with other "
-        "shares; the AUC can."
+        "shares; the AUC can. Sensitivity and specificity here: the threshold is chosen anew in each resample, so "
+        "their intervals are wider than those of a fixed threshold below."
     )
     return Table(
         "two-class-figures",
@@ -193,7 +194,7 @@ def _notes(found: Sequence[TwoSided], study: Study) -> list[str]:
     if len(study.task.classes) > 2:
         notes.append(
             f"Here an exam is called {positive} by the summed score of {listed(list(study.task.positive))}; the "
-            "headline calls it by the class that scores highest, which can differ."
+            "figures of each level call it by the class that scores highest, which can differ."
         )
     return [*notes, *_uncalled(found, positive), *_collapsed(main)]
 
