@@ -370,3 +370,24 @@ def test_a_report_of_subjects_that_the_networks_learned_from_says_leakage(datase
     truth = truth_from_dataset(dataset, TASKS["density"])
     found = report([tmp_path / "predictions"], truth, None, ReportOptions(resamples=0))
     assert any("LEAKAGE: 4 of the predicted subjects were in the training of these networks" in n for n in found.notes)
+
+
+def test_peers_tables_are_written_for_two_classes_and_refused_for_more(dataset, runs, tmp_path):
+    from ensemble_mammo.merit.fusion import fuse
+    from ensemble_mammo.merit.inputs.sources import sources_of
+    from ensemble_mammo.stages.predict.options import Scores
+    from ensemble_mammo.stages.predict.written import write_scores
+    from tests.stages.report.studies import views_made
+
+    with pytest.raises(PredictionError, match="task density has 4 classes; leave --peers out"):
+        predict(dataset, runs, tmp_path, PredictOptions(split="test", peers=True))
+    assert not (tmp_path / "predictions").exists()
+    task = TASKS["pathology"]
+    given, _ = views_made(task, 5)
+    scores = Scores(task, {View(p.level): p for p in given}, fuse(given, task), ())
+    write_scores(scores, tmp_path, tmp_path, PredictOptions(peers=True))
+    (image_level,) = sources_of([tmp_path / "predictions" / "image_level.csv"])
+    read = {p.level: p for p in image_level.read(task).predictions}
+    assert set(read) == {p.level for p in given}
+    assert np.allclose(read["CC_R"].scores, given[0].scores)
+    assert (tmp_path / "predictions" / "breast_level.csv").is_file()

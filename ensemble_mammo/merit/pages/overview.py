@@ -30,6 +30,8 @@ def answer(report: Report) -> str:
     level, figures = report.top, report.figures[report.top]
     counted = report.counts[level]
     who = "the ensemble" if level in FUSED else f"the network of {level}"
+    if report.files and report.files[0].system:
+        who = f"system {report.files[0].system}"
     what = f"{level} breasts" if level in FUSED[:2] else "exams"
     floor = f"always naming the most frequent class would reach {number(counted.majority, 2)}"
     share = figures["accuracy"]

@@ -51,6 +51,11 @@ def predict(
     runs = load_runs(models, options.task or None, resolve_device(options.device), options.only)
     first = next(iter(runs.values()))[0]
     calibration = _calibration(options, first.task, list(runs))
+    if options.peers and len(first.classes) != 2:
+        raise PredictionError(
+            f"{models}: peers' tables hold one score an image, and task {first.task.name} has {len(first.classes)} "
+            "classes; leave --peers out"
+        )
     notes: list[str] = []
     seen: set[str] = set()
     if isinstance(source, Dataset):
