@@ -18,7 +18,7 @@ from ensemble_mammo.stages.report import ReportOptions, report
 
 DENSITY, PATHOLOGY = TASKS["density"], TASKS["pathology"]
 FEW = ReportOptions(resamples=50)
-INFN = Path(__file__).parents[3] / "shared" / "data" / "infn-density" / "Predictions"
+INFN = Path(__file__).parents[4] / "shared" / "data" / "infn-density" / "Predictions"
 COUNTS = "A=14,B=51,C=50,D=13"
 PUBLISHED = {  # PUBLISHED.md, density ensemble: accuracy, macro recall, macro precision
     "CC_R": (0.773438, 0.788162, 0.764161),
