@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ensemble_mammo.merit.compare import Drawn, drawn_by
-from ensemble_mammo.merit.figures import accuracy, kappa
+from ensemble_mammo.merit.figures import accuracy, kappa, ratio
 from ensemble_mammo.merit.intervals import Interval, Statistic, interval
 
 NOT_READ = -1
@@ -82,7 +82,7 @@ def rater_kappa(confusion: ArrayLike, ordinal: bool) -> Floats:
     same = np.diagonal(counts, axis1=-2, axis2=-1).sum(-1)
     chance = (counts.sum(-1) * counts.sum(-2)).sum(-1)  # of the total, squared
     room = total**2 - chance
-    return np.divide(same * total - chance, room, out=np.full(room.shape, np.nan), where=room > 0)
+    return ratio(same * total - chance, room)
 
 
 def agreements(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.figures import ratio
 from ensemble_mammo.merit.intervals import CONFIDENCE, Interval, Statistic
 from ensemble_mammo.records.calibration_file import SetRule
 
@@ -117,7 +118,7 @@ def sets_statistic(sets: NDArray[np.bool_], true: NDArray[np.int64], classes: Se
         sums = times @ design
         first = len(values) + 1
         cases, hits = sums[:, first : first + len(classes)], sums[:, first + len(classes) :]  # [R, C]
-        share = np.divide(hits, cases, out=np.full(cases.shape, np.nan), where=cases > 0)
+        share = ratio(hits, cases)
         figures = {name: sums[:, place] / sums[:, first - 1] for place, name in enumerate(values)}
         return figures | {f"coverage_{name}": share[:, place] for place, name in enumerate(classes)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.merit.figures import auc
+from ensemble_mammo.merit.figures import auc, ratio
 from ensemble_mammo.merit.intervals import CONFIDENCE, Interval, bootstrap, interval
 
 Floats = NDArray[np.float64]
@@ -148,7 +148,7 @@ def errors_found_in(
         within = [np.clip(share * passed[:, -1:] - (passed - times), 0, times) for share in shares]
         found = np.stack([part @ wrong for part in within], axis=1)  # [R, Q]
         errors = (times @ wrong)[:, None]
-        return {"found": np.divide(found, errors, out=np.full(found.shape, np.nan), where=errors > 0)}
+        return {"found": ratio(found, errors)}
 
     values = statistic(np.ones((1, len(wrong))))["found"][0]
     drawn = bootstrap(subjects, statistic, resamples, seed)["found"] if resamples else np.empty((0, len(shares)))

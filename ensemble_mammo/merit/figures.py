@@ -31,25 +31,25 @@ def confusion_matrix(true: ArrayLike, predicted: ArrayLike, classes: int) -> NDA
 def accuracy(confusion: ArrayLike) -> Floats:
     """Share of cases in their true class; [..., C, C] -> [...]."""
     counts = _counts(confusion)
-    return _ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+    return ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
 
 
 def recalls(confusion: ArrayLike) -> Floats:
     """Share of each class's cases that are found; [..., C, C] -> [..., C]."""
     counts = _counts(confusion)
-    return _ratio(_diagonal(counts), counts.sum(-1))
+    return ratio(_diagonal(counts), counts.sum(-1))
 
 
 def precisions(confusion: ArrayLike) -> Floats:
     """Share of the cases called a class that are of it; [..., C, C] -> [..., C]."""
     counts = _counts(confusion)
-    return _ratio(_diagonal(counts), counts.sum(-2))
+    return ratio(_diagonal(counts), counts.sum(-2))
 
 
 def f1s(confusion: ArrayLike) -> Floats:
     """Harmonic mean of recall and precision of each class; [..., C, C] -> [..., C]."""
     counts = _counts(confusion)
-    return _ratio(2 * _diagonal(counts), counts.sum(-1) + counts.sum(-2))
+    return ratio(2 * _diagonal(counts), counts.sum(-1) + counts.sum(-2))
 
 
 def macro_recall(confusion: ArrayLike) -> Floats:
@@ -79,7 +79,7 @@ def kappa(confusion: ArrayLike, power: int = 2) -> Floats:
     distance = np.abs(place[:, None] - place).astype(np.float64) ** power
     total = counts.sum((-2, -1))
     expected = (counts.sum(-1)[..., :, None] * counts.sum(-2)[..., None, :] * distance).sum((-2, -1))
-    value = 1 - _ratio((counts * distance).sum((-2, -1)) * total, expected)
+    value = 1 - ratio((counts * distance).sum((-2, -1)) * total, expected)
     if value.ndim == 0 and np.isnan(value):
         _warn("kappa is undefined: all true and all predicted classes are one and the same")
     return value
@@ -91,11 +91,6 @@ def grouped(confusion: ArrayLike, positive: Sequence[int]) -> Floats:
     side = np.eye(2)[np.isin(np.arange(counts.shape[-1]), positive).astype(int)]  # [C, 2]
     two: Floats = np.einsum("...ij,ia,jb->...ab", counts, side, side)
     return two
-
-
-def grouped_accuracy(confusion: ArrayLike, positive: Sequence[int]) -> Floats:
-    """Accuracy when only positive (say dense) and other classes are told apart; [..., C, C] -> [...]."""
-    return accuracy(grouped(confusion, positive))
 
 
 def auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -120,7 +115,7 @@ def auc(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None)
     below = np.take(upto, first, axis=-1)
     if (first < last).any():  # ties: half of the negative cases that score alike
         below = (below + np.take(upto, last, axis=-1)) / 2
-    value = _ratio(np.einsum("...n,...n->...", drawn, below), drawn.sum(-1) * upto[..., -1])
+    value = ratio(np.einsum("...n,...n->...", drawn, below), drawn.sum(-1) * upto[..., -1])
     if value.ndim == 0 and np.isnan(value):
         _warn("AUC is undefined: all cases are on one side")
     return value
@@ -235,9 +230,10 @@ def _diagonal(counts: Floats) -> Floats:
     return np.diagonal(counts, axis1=-2, axis2=-1)
 
 
-def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    whole = np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """part / whole, nan where the whole is not above 0; the two are broadcast together."""
+    parts, wholes = np.broadcast_arrays(np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64))
+    return np.divide(parts, wholes, out=np.full(wholes.shape, np.nan), where=wholes > 0)
 
 
 def _macro(values: Floats, name: str, reason: str) -> Floats:
@@ -246,7 +242,7 @@ def _macro(values: Floats, name: str, reason: str) -> Floats:
     if values.ndim == 1 and not defined.all():
         classes = ", ".join(str(c) for c in np.flatnonzero(~defined))
         _warn(f"{name} of class number {classes} (from 0) is undefined, {reason}: left out of the macro mean")
-    return _ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
+    return ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
 
 
 def _warn(text: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.merit.disagreement import named_classes
-from ensemble_mammo.merit.figures import auc
+from ensemble_mammo.merit.figures import auc, ratio
 from ensemble_mammo.merit.intervals import Interval, Statistic, bootstrap, interval
 from ensemble_mammo.merit.rules import FUSION_RULES, SUBJECT_RULES, Fusion, fuse_scores
 from ensemble_mammo.records.subject import Side, View
@@ -206,8 +206,7 @@ def _statistic(candidates: Floats, members: Members) -> Statistic:
         else:
             truth, squares = rest[0][:, :1], rest[0][:, 1:]
             expected = drawn * (squares + second) - 2 * truth * first  # sum over all pairs of their squared distance
-            share = np.divide(missed * drawn, expected, out=np.full(expected.shape, np.nan), where=expected > 0)
-            figures["kappa"] = 1 - share
+            figures["kappa"] = 1 - ratio(missed * drawn, expected)
         return figures
 
     return statistic

@@ -23,6 +23,11 @@ MAIN_OF_TWO = ("auc", "accuracy", "positive_sensitivity", "positive_specificity"
 """The figures of two classes that a narrow table shows."""
 
 
+def main_figures(task: Task) -> tuple[str, ...]:
+    """The figures of a task that a narrow table shows."""
+    return MAIN_OF_TWO if len(task.classes) == 2 else MAIN
+
+
 @dataclass(frozen=True)
 class LevelCounts:
     """What stands behind the figures of a level."""
@@ -91,7 +96,7 @@ class Report:
 
     def main_figures(self) -> tuple[str, ...]:
         """The figures that a narrow table shows: those of two or of several classes."""
-        return MAIN_OF_TWO if len(self.task.classes) == 2 else MAIN
+        return main_figures(self.task)
 
     def table(self, names: tuple[str, ...] = ()) -> list[list[str]]:
         """Rows of text for a console: a heading, then a row a level.

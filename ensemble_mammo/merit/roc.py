@@ -14,6 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble_mammo.merit.figures import ratio
+
 Floats = NDArray[np.float64]
 
 PARTIAL_RATE = 0.2
@@ -55,12 +57,12 @@ class Steps:
     @property
     def sensitivity(self) -> Floats:
         """The vertical of the ROC curve [..., K + 1]."""
-        return _share(self.hits, self.positives[..., None])
+        return ratio(self.hits, self.positives[..., None])
 
     @property
     def false_positive_rate(self) -> Floats:
         """The horizontal of the ROC curve [..., K + 1]."""
-        return _share(self.alarms, self.negatives[..., None])
+        return ratio(self.alarms, self.negatives[..., None])
 
     @cached_property
     def precision(self) -> Floats:
@@ -97,7 +99,7 @@ def area(steps: Steps) -> Floats:
     """Area under the ROC curve by trapezoids, which is how often a positive case scores above a negative one; [...]."""
     wide = np.diff(steps.alarms, axis=-1)
     doubled = np.einsum("...k,...k->...", wide, steps.hits[..., 1:] + steps.hits[..., :-1])
-    return _share(doubled, 2 * steps.positives * steps.negatives)
+    return ratio(doubled, 2 * steps.positives * steps.negatives)
 
 
 def partial_area(steps: Steps, rate: float = PARTIAL_RATE) -> Floats:
@@ -112,7 +114,7 @@ def partial_area(steps: Steps, rate: float = PARTIAL_RATE) -> Floats:
     wide, whole = np.diff(np.minimum(alarms, limit), axis=-1), np.diff(alarms, axis=-1)
     low, rise = hits[..., :-1], np.diff(hits, axis=-1)
     part = np.divide(wide, whole, out=np.zeros_like(whole), where=whole > 0)
-    found = _share(np.einsum("...k,...k->...", wide, low + part * rise / 2), steps.positives * steps.negatives)
+    found = ratio(np.einsum("...k,...k->...", wide, low + part * rise / 2), steps.positives * steps.negatives)
     least = rate**2 / 2
     return 0.5 * (1 + (found - least) / (rate - least))
 
@@ -121,7 +123,7 @@ def average_precision(steps: Steps) -> Floats:
     """Mean of the precision at each positive case found: the area below the steps, without interpolation; [...]."""
     gained = np.diff(steps.hits, axis=-1)
     summed = np.einsum("...k,...k->...", gained, steps.precision[..., 1:])
-    return _defined(_share(summed, steps.positives), steps)
+    return _defined(ratio(summed, steps.positives), steps)
 
 
 def precision_recall_area(steps: Steps) -> Floats:
@@ -132,7 +134,7 @@ def precision_recall_area(steps: Steps) -> Floats:
     """
     gained, height = np.diff(steps.hits, axis=-1), steps.precision
     doubled = np.einsum("...k,...k->...", gained, height[..., 1:] + height[..., :-1])
-    return _defined(_share(doubled, 2 * steps.positives), steps)
+    return _defined(ratio(doubled, 2 * steps.positives), steps)
 
 
 def sensitivity_at(steps: Steps, specificity: float) -> Floats:
@@ -141,13 +143,13 @@ def sensitivity_at(steps: Steps, specificity: float) -> Floats:
     Nothing is interpolated: a threshold has it, be it the one that calls nobody.
     """
     place = _last(steps.alarms, (1 - specificity) * steps.negatives[..., None])
-    return _defined(_share(_at(steps.hits, place)[..., 0], steps.positives), steps)
+    return _defined(ratio(_at(steps.hits, place)[..., 0], steps.positives), steps)
 
 
 def specificity_at(steps: Steps, sensitivity: float) -> Floats:
     """The highest specificity of any threshold whose sensitivity is at least the given one; [...]."""
     place = _first(steps.hits, sensitivity * steps.positives[..., None])
-    return _defined(_share(steps.negatives - _at(steps.alarms, place)[..., 0], steps.negatives), steps)
+    return _defined(ratio(steps.negatives - _at(steps.alarms, place)[..., 0], steps.negatives), steps)
 
 
 def sensitivities(steps: Steps, rates: Floats = RATES) -> Floats:
@@ -161,7 +163,7 @@ def sensitivities(steps: Steps, rates: Floats = RATES) -> Floats:
     start, wide = _at(steps.alarms, at), _at(steps.alarms, after) - _at(steps.alarms, at)
     part = np.divide(np.maximum(wanted - start, 0), wide, out=np.zeros_like(wide), where=wide > 0)
     low = _at(steps.hits, at)
-    height = _share(low + part * (_at(steps.hits, after) - low), steps.positives[..., None])
+    height = ratio(low + part * (_at(steps.hits, after) - low), steps.positives[..., None])
     return np.where(steps.negatives[..., None] > 0, height, np.nan)
 
 
@@ -172,7 +174,7 @@ def precisions(steps: Steps, recalls: Floats = RECALLS) -> Floats:
     """
     place = _first(steps.hits, recalls * steps.positives[..., None])
     hits, alarms = _at(steps.hits, place), _at(steps.alarms, place)
-    return np.where((steps.positives * steps.negatives)[..., None] > 0, _share(hits, hits + alarms), np.nan)
+    return np.where((steps.positives * steps.negatives)[..., None] > 0, ratio(hits, hits + alarms), np.nan)
 
 
 def probabilistic_f1(positive: ArrayLike, score: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -190,7 +192,7 @@ def probabilistic_f1(positive: ArrayLike, score: ArrayLike, weights: ArrayLike |
     side, likely = np.asarray(positive, dtype=np.float64), np.asarray(score, dtype=np.float64)
     times = np.ones(len(side)) if weights is None else np.asarray(weights, dtype=np.float64)
     found = times @ np.column_stack([side * likely, likely, side])  # [..., 3]
-    return np.where(found[..., 2] > 0, _share(2 * found[..., 0], found[..., 1] + found[..., 2]), np.nan)
+    return np.where(found[..., 2] > 0, ratio(2 * found[..., 0], found[..., 1] + found[..., 2]), np.nan)
 
 
 def curve_figures(
@@ -218,7 +220,7 @@ def curve_figures(
         "specificity_at": specificity_at(steps, sensitivity),
         "partial_auc": partial_area(steps),
         "pf1": probabilistic_f1(positive, score, weights),
-        "prevalence": _share(steps.positives, steps.positives + steps.negatives),
+        "prevalence": ratio(steps.positives, steps.positives + steps.negatives),
     }
 
 
@@ -240,11 +242,6 @@ def _first(counts: Floats, least: Floats) -> NDArray[np.int64]:
 
 def _at(counts: Floats, places: NDArray[np.int64]) -> Floats:
     return np.take_along_axis(counts, places, axis=-1)
-
-
-def _share(part: ArrayLike, whole: ArrayLike) -> Floats:
-    parts, whole = np.broadcast_arrays(np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64))
-    return np.divide(parts, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
 def _defined(values: Floats, steps: Steps) -> Floats:

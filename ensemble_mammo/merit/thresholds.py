@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble_mammo.merit.figures import ratio
 from ensemble_mammo.merit.intervals import Interval, bootstrap, interval, with_width
 from ensemble_mammo.merit.roc import steps_of
 
@@ -101,12 +102,12 @@ def calling_figures(
     hits, alarms, misses, passes = np.split(times @ np.concatenate(cells, axis=1), 4, axis=-1)
     total = hits + alarms + misses + passes
     return {
-        "sensitivity": _ratio(hits, hits + misses),
-        "specificity": _ratio(passes, passes + alarms),
-        "ppv": _ratio(hits, hits + alarms),
-        "npv": _ratio(passes, passes + misses),
-        "called": _ratio(hits + alarms, total),
-        "accuracy": _ratio(hits + passes, total),
+        "sensitivity": ratio(hits, hits + misses),
+        "specificity": ratio(passes, passes + alarms),
+        "ppv": ratio(hits, hits + alarms),
+        "npv": ratio(passes, passes + misses),
+        "called": ratio(hits + alarms, total),
+        "accuracy": ratio(hits + passes, total),
     }
 
 
@@ -189,7 +190,3 @@ def _two_sided(positive: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.bool_]
     if side.all() or not side.any():
         raise ValueError(f"{int(side.sum())} of {len(side)} cases are positive: expected cases of both sides")
     return side, np.asarray(score, dtype=np.float64)
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)

@@ -31,6 +31,7 @@ from ensemble_mammo.stages.report.gather import VALIDATION, gather
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.sections.calibration_study import fitted
 from ensemble_mammo.stages.report.study import Judged, Study
+from ensemble_mammo.stages.report.wording import figure_key
 
 _FEW = 30
 """Below so many subjects a report warns."""
@@ -129,8 +130,7 @@ def _counts(one: Judged, rows: Predictions, labels: Truth, exams: int) -> LevelC
 
 def _named(figures: Mapping[str, Interval], task: Task) -> dict[str, Interval]:
     """The figures in the order of tables; the positive classes of density are called dense."""
-    if task.name == "density":
-        figures = {name.replace("positive", "dense", 1): value for name, value in figures.items()}
+    figures = {figure_key(task, name): value for name, value in figures.items()}
     ordered = [*(name for name in FIGURES if name in figures), *(name for name in figures if name not in FIGURES)]
     return {name: figures[name] for name in ordered}
 

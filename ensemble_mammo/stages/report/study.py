@@ -15,7 +15,6 @@ from ensemble_mammo.merit.figures import UndefinedFigureWarning
 from ensemble_mammo.merit.inputs.truth import UNKNOWN, Truth
 from ensemble_mammo.merit.intervals import Cases, Interval, intervals
 from ensemble_mammo.records.predictions import Predictions
-from ensemble_mammo.records.subject import LEVELS
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.options import ReportOptions
 
@@ -100,11 +99,6 @@ class Study:
             warnings.simplefilter("ignore", UndefinedFigureWarning)  # the notes say it, with names
             drawn = self.options.resamples, self.options.seed, self.task.classes
             return {level: intervals(one.cases, *drawn) for level, one in self.levels.items()}
-
-    @property
-    def views_judged(self) -> list[Judged]:
-        """The judged views alone."""
-        return [one for level, one in self.levels.items() if level in LEVELS[:4]]
 
 
 def judged(rows: Predictions, truth: Truth) -> Judged:

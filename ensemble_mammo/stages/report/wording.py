@@ -14,18 +14,15 @@ from ensemble_mammo.records.task import Task
 SHOWN_OF_SEVERAL = ("accuracy", "recall", "kappa", "auc")
 """The figures of several classes that stand in a table beside each other, the main one first."""
 
-SHOWN_OF_TWO = MAIN_OF_TWO
-"""The figures of two classes that stand in a table beside each other, the main one first."""
-
 
 def shown_figures(task: Task) -> tuple[str, ...]:
     """The figures that stand beside each other, the main one first."""
-    return SHOWN_OF_TWO if len(task.classes) == 2 else SHOWN_OF_SEVERAL
+    return MAIN_OF_TWO if len(task.classes) == 2 else SHOWN_OF_SEVERAL
 
 
 def figure_title(task: Task, name: str) -> str:
     """How a table heads a figure; the positive classes of density are called dense."""
-    return title_of(name.replace("positive", "dense", 1) if task.name == "density" else name)
+    return title_of(figure_key(task, name))
 
 
 def figure_key(task: Task, name: str) -> str:
@@ -53,6 +50,11 @@ def level_in_words(level: str, first: bool = False) -> str:
     """`right breast`, `subject`, `view CC_R`; with a capital where it stands first."""
     words = f"{level} breast" if level in tuple(map(str, Side)) else level if level == SUBJECT else f"view {level}"
     return words[0].upper() + words[1:] if first else words
+
+
+def percent(share: float) -> str:
+    """`81 %`."""
+    return f"{100 * share:.0f} %"
 
 
 def p_value(p: float) -> str:

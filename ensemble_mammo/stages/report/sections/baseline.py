@@ -10,7 +10,7 @@ from typing import Any
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
-from ensemble_mammo.merit.results import MAIN, MAIN_OF_TWO
+from ensemble_mammo.merit.results import main_figures
 from ensemble_mammo.merit.sections import Cell, Section, Table
 from ensemble_mammo.stages.report.study import Study
 
@@ -21,7 +21,7 @@ def section(study: Study) -> Section | None:
     if path is None:
         return None
     theirs, exams = _figures(path, study.task.name)
-    names = MAIN_OF_TWO if len(study.task.classes) == 2 else MAIN
+    names = main_figures(study.task)
     rows: list[list[Cell]] = []
     for level in study.levels:
         ours = study.figures[level]

@@ -14,13 +14,12 @@ from ensemble_mammo.stages.report.sections.calibration_tables import (
     bins_table,
     levels_table,
     parts_table,
-    percent,
     reliability_charts,
     sets_tables,
     temperature_table,
 )
 from ensemble_mammo.stages.report.study import Study
-from ensemble_mammo.stages.report.wording import figure, level_in_words, number
+from ensemble_mammo.stages.report.wording import figure, level_in_words, number, percent
 
 __all__ = ["fitted", "section"]
 

@@ -12,6 +12,7 @@ from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Cell, Line, LineChart, Table
 from ensemble_mammo.stages.report.sections.calibration_study import LevelFound
 from ensemble_mammo.stages.report.study import Study
+from ensemble_mammo.stages.report.wording import percent
 
 _KINDS = {"before.": "as given", "after.": "after temperature scaling"}
 
@@ -193,8 +194,3 @@ def reliability_charts(study: Study, top: LevelFound) -> list[LineChart]:
 
 def _positive(study: Study) -> str:
     return " or ".join(study.task.positive)
-
-
-def percent(share: float) -> str:
-    """A share as text."""
-    return f"{100 * share:.0f} %"

@@ -41,7 +41,6 @@ def section(study: Study) -> Section | None:
     lead = f"{level_in_words(top.level, True)}: {len(order)} of {total} exams {are} put in a wrong class"
     lead += f", {grave} of them by two classes or more." if study.task.ordinal else "."
     shown = order[:_ROWS_SHOWN]
-    names = {key: f"error {n}" for n, key in enumerate((top.rows.keys[i] for i in order), start=1)}
     table = Table(
         "worst-errors",
         f"The worst {len(shown)} errors" if len(shown) < len(order) else "All errors",
@@ -63,7 +62,7 @@ def section(study: Study) -> Section | None:
         "Worst errors",
         lead,
         tables=(table,),
-        pictures=tuple(_pictures(study, top, order[:_PICTURES_SHOWN], names)),
+        pictures=tuple(_pictures(study, top, order[:_PICTURES_SHOWN])),
     )
 
 
@@ -78,25 +77,24 @@ def _worst_first(top: Judged) -> list[int]:
 def _row(top: Judged, i: int, number: int, study: Study) -> list[Cell]:
     classes, hidden = study.task.classes, study.options.hide_ids
     called, true = int(top.predicted[i]), int(top.true[i])
-    subject, exam = top.rows.keys[i]
-    ids: list[Cell] = [f"subject {i + 1}", ""] if hidden else [subject, exam]
+    ids: list[Cell] = [f"subject {i + 1}", ""] if hidden else [top.rows.subject_ids[i], top.rows.exam_ids[i]]
     scores: list[Cell] = [float(top.scores[i, called]), float(top.scores[i, true])]
     return [number, *ids, classes[true], classes[called], *scores, top.rows.views[i]]
 
 
-def _pictures(study: Study, top: Judged, order: list[int], names: dict[Key, str]) -> list[Picture]:
+def _pictures(study: Study, top: Judged, order: list[int]) -> list[Picture]:
     """The four views of each error, its maps laid over them where there are some."""
     dataset = study.options.dataset
     if dataset is None:
         return []
     maps = _maps(study.options.maps) if study.options.maps else {}
     made = []
-    for i in order:
-        key = top.rows.keys[i]
+    for number, i in enumerate(order, start=1):
+        key = top.rows.subject_ids[i], top.rows.exam_ids[i]
         panels = _panels(dataset, key, maps)
         if panels:
             classes = study.task.classes
-            who = names[key] if study.options.hide_ids else f"{names[key]}: {key[0]}"
+            who = f"error {number}" if study.options.hide_ids else f"error {number}: {key[0]}"
             title = f"{who}, truly {classes[top.true[i]]}, called {classes[top.predicted[i]]}"
             caption = "With the map of each view's predicted class." if any((*key, v) in maps for v in panels) else ""
             made.append(Picture(title, _jpeg(sheet(panels, panel_height=_PANEL_HEIGHT_PX)), caption))

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.agreement import NOT_READ, Agreement, Agreements, agreements, fleiss, majority
+from ensemble_mammo.merit.inputs.csv_tables import refuse
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
 from ensemble_mammo.records.task import Task
-from ensemble_mammo.stages.report.sections.side_tables import SideTable, read_side_table, refuse
+from ensemble_mammo.stages.report.sections.side_tables import SideTable, read_side_table
 from ensemble_mammo.stages.report.study import Study
 from ensemble_mammo.stages.report.wording import counted, figure, number
 

@@ -31,7 +31,7 @@ from ensemble_mammo.stages.report.sections.second_look_tables import (
     spread_table,
 )
 from ensemble_mammo.stages.report.study import Study
-from ensemble_mammo.stages.report.wording import counted
+from ensemble_mammo.stages.report.wording import counted, percent
 
 METHOD = (
     "A view dissents if the class it names is not that of the fused exam (where the subject is her worse breast: not "
@@ -101,11 +101,11 @@ def _lead(looked: Looked, found: Sequence[Interval]) -> str:
     if not errors:
         return f"All {len(known)} labelled exams were read rightly, so there is no error for a second look to find."
     looks, first = looked_at(looked)[0], found[0]
-    share = _percent(looks / len(known))
-    limits = "" if np.isnan(first.low) else f" ({_percent(first.low)} to {_percent(first.high)})"
+    share = percent(looks / len(known))
+    limits = "" if np.isnan(first.low) else f" ({percent(first.low)} to {percent(first.high)})"
     text = (
         f"A second look at the {counted(looks, 'exam')} first on the list ({share} of {len(known)}) meets "
-        f"{round(first.value * errors)} of the {counted(errors, 'error')}: {_percent(first.value)}{limits}; by chance "
+        f"{round(first.value * errors)} of the {counted(errors, 'error')}: {percent(first.value)}{limits}; by chance "
         f"it would meet {share}."
     )
     if first.low <= looks / len(known) <= first.high:
@@ -115,8 +115,8 @@ def _lead(looked: Looked, found: Sequence[Interval]) -> str:
     if [one.number for one in groups] == [0, 1]:
         agree, differ = groups
         text += (
-            f" Where no view dissents, {_percent(agree.accuracy.value)} of {counted(agree.exams, 'exam')} are read "
-            f"rightly; where some view does, {_percent(differ.accuracy.value)} of {differ.exams}."
+            f" Where no view dissents, {percent(agree.accuracy.value)} of {counted(agree.exams, 'exam')} are read "
+            f"rightly; where some view does, {percent(differ.accuracy.value)} of {differ.exams}."
         )
     return text
 
@@ -132,7 +132,3 @@ def _margin_alone(looked: Looked, found: Sequence[Interval]) -> str:
         f"ordered by the smallest margin alone, the first {counted(looks, 'exam')} would meet {alone} of the "
         f"{counted(errors, 'error')}: more than this list does"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -17,9 +17,6 @@ from ensemble_mammo.stages.report.study import Study
 CLOSE = 0.1
 """An exam is flagged, even where no view dissents, if its best class scores less than this above the second."""
 
-SHOWN = 30
-"""How many of the flagged exams the page shows."""
-
 _LOOKED = (0.1, 0.2, 0.3, 0.5)  # shares of the exams at which the errors found are counted
 _POINTS = 200  # of a curve
 _WILSON = "Intervals are Wilson's, as if exams were independent."

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.inputs.csv_tables import refuse
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View, views_of
 from ensemble_mammo.records.tables import read_text_table
@@ -22,8 +23,6 @@ UNKNOWN_GROUP = "unknown"
 
 MIXED = "mixed"
 """The group of an exam whose images differ."""
-
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -128,14 +127,3 @@ def _contradictions(table: pd.DataFrame) -> list[str]:
         what = ", ".join(filter(None, (f"subject {subject!r}", f"exam {exam!r}" if exam else "", str(view))))
         problems.append(f"lines {where}: {what} stands there twice and differs; expected one row each")
     return problems
-
-
-def refuse(path: Path, problems: list[str]) -> None:
-    """Raise all problems of a file at once.
-
-    Raises:
-        PredictionError: there are some.
-    """
-    if problems:
-        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-        raise PredictionError(f"{path} " + "; ".join(problems[:_SHOWN]) + more)

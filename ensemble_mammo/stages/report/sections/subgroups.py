@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ensemble_mammo.merit.compare import beyond_chance, corrected, drawn_figures
+from ensemble_mammo.merit.compare import beyond_chance, corrected
 from ensemble_mammo.merit.definitions import FIGURES
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
@@ -77,7 +77,7 @@ def _found(study: Study, columns: dict[str, list[str]], notes: list[str]) -> _Fo
     two = len(study.task.classes) == 2
     main, beside = ("auc", "accuracy") if two else ("accuracy", "kappa")
     options, cases = study.options, study.top.cases
-    overall = drawn_figures(cases, options.resamples, options.seed).interval(main)
+    overall = study.figures[study.top.level][main]
     rows = [
         _Row(column, group)
         for column, groups in columns.items()
