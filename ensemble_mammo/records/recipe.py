@@ -27,22 +27,33 @@ class NetworkRecipe:
     name: str
     "a name that timm.create_model knows, ours included: infn_resnet, tf_efficientnet_lite0, …"
     pretrained: str = "none"
-    "where the first weights come from: none, package (ImageNet, no internet needed), hub (timm's own) or file"
+    "where the first weights come from: none, package (ImageNet, no internet needed), hub (timm's own), file or run"
     weights_file: str = ""
-    "the safetensors file of pretrained = 'file'"
+    "the safetensors file of pretrained = 'file'; the run folder of pretrained = 'run'"
     in_channels: int = 1
     "1: one grey channel; 3: the network's own stem repeats the grey image"
     dropout: float = 0.0
     "share of features dropped before the last layer while training"
+    backbone: str = ""
+    "of whole_image: the timm network whose features its blocks stand on; with a run's weights, that of the run"
+    blocks: str = "resnet"
+    "of whole_image: 'resnet' (two of [512-512-1024]), 'vgg' (two of [512]x1) or 'heatmap' (the head on patch classes)"
+    block_stride: int = 2
+    "of whole_image: stride at the start of each block; 2 as in the original, 1 as in its PyTorch port"
+    checkpointing: bool = False
+    "features are computed a second time for the gradients instead of kept: less memory, more time"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        _expect("pretrained", self.pretrained, ("none", "package", "hub", "file"))
+        _expect("pretrained", self.pretrained, ("none", "package", "hub", "file", "run"))
+        _expect("blocks", self.blocks, ("resnet", "vgg", "heatmap"))
+        if self.block_stride not in (1, 2):
+            raise ValueError(f"block_stride is {self.block_stride}, expected 1 or 2")
         if self.in_channels not in (1, 3):
             raise ValueError(f"in_channels is {self.in_channels}, expected 1 or 3")
         _expect_range("dropout", self.dropout, 0, 0.95)
-        if (self.pretrained == "file") != bool(self.weights_file):
-            raise ValueError("pretrained = 'file' and weights_file go together")
+        if (self.pretrained in ("file", "run")) != bool(self.weights_file):
+            raise ValueError("pretrained = 'file' or 'run' and weights_file go together")
 
 
 @dataclass(frozen=True)
@@ -60,12 +71,13 @@ class InputRecipe:
     std: float = 1.0
     "… divided by this"
     centre: str = "none"
-    "'image': the image's own mean is subtracted as well (INFN); 'none': absolute intensity is kept"
+    """'image': the image's own mean is subtracted as well (INFN); 'training': the mean over all training images is
+    computed before the first epoch and written into `mean`; 'none': absolute intensity is kept"""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         _expect("fit", self.fit, ("pad", "squash"))
-        _expect("centre", self.centre, ("none", "image"))
+        _expect("centre", self.centre, ("none", "image", "training"))
         _expect_range("height", self.height, 16, 8192)
         _expect_range("width", self.width, 16, 8192)
         _expect_range("mean", self.mean, -10, 10)
@@ -82,6 +94,8 @@ class AugmentRecipe:
     "shift drawn up to this share of height and of width"
     rotation_deg: float = 0.0
     "rotation drawn from minus to plus this many degrees"
+    shear_deg: float = 0.0
+    "shear drawn from minus to plus this many degrees"
     flip_horizontal: bool = False
     "left and right exchanged in half of the images (makes it another projection: off for views)"
     flip_vertical: bool = False
@@ -90,6 +104,8 @@ class AugmentRecipe:
     "added to all values within the image, drawn from minus to plus this (values in 0..1)"
     contrast: float = 0.0
     "factor about the image's own mean, drawn from 1 - contrast to 1 + contrast"
+    fill: str = "black"
+    "what enters from outside an image: 'black', 'edge' (its last pixels) or 'reflection'"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -97,10 +113,12 @@ class AugmentRecipe:
             ("zoom", 0.9),
             ("shift", 0.9),
             ("rotation_deg", 180),
+            ("shear_deg", 60),
             ("brightness", 1),
             ("contrast", 1),
         ):
             _expect_range(name, getattr(self, name), 0, high)
+        _expect("fill", self.fill, ("black", "edge", "reflection"))
 
 
 @dataclass(frozen=True)
@@ -112,13 +130,17 @@ class StageRecipe:
     epochs: int = 0
     "how many epochs it lasts; 0: until train.epochs"
     trainable: str = "all"
-    "'head', 'all', or 'top:N': the head and the N feature stages before it"
+    """'head', 'all', 'top:N': the head and the N feature stages before it, or 'from:NAME': the module of that name,
+    such as layer4.2, and all that comes after it"""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        number = self.trainable.removeprefix("top:")
-        if self.trainable not in ("head", "all") and not (self.trainable.startswith("top:") and number.isdigit()):
-            raise ValueError(f"trainable is {self.trainable!r}, expected head, all or top:N, such as top:2")
+        kind, _, rest = self.trainable.partition(":")
+        if not (self.trainable in ("head", "all") or (kind == "top" and rest.isdigit()) or (kind == "from" and rest)):
+            raise ValueError(
+                f"trainable is {self.trainable!r}, expected head, all, top:N, such as top:2, or from:NAME, such as "
+                "from:layer4.2"
+            )
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}, expected more than 0")
         _expect_range("epochs", self.epochs, 0)
@@ -164,9 +186,14 @@ class TrainRecipe:
     """'mixed': mixed precision on CUDA, float32 on a CPU; 'auto': bfloat16 on a CPU that has it, too; 'float32';
     'bfloat16'; 'float16' (CUDA)"""
     keep: str = "best-accuracy"
-    "which epoch's weights the run keeps: best-accuracy, best-loss (on validation) or last"
+    "which epoch's weights the run keeps: best-accuracy, best-loss, best-auc (of two classes; on validation) or last"
     early_stopping: int = 0
     "stop after so many epochs without a better validation loss; 0: never"
+    images_an_epoch: int = 0
+    "an epoch shows so many training images, drawn anew each time; 0: all of them"
+    collage: float = 0.0
+    """of patches: this share of the batches is shown as one large image, patch beside patch, so that the network
+    learns to judge a patch whatever lies around it; rows and columns of the input are then multiples of its stride"""
     cache_gb: float = 4.0
     "images stay in memory at the input size up to this many gigabytes; beyond, they are read again"
 
@@ -176,7 +203,7 @@ class TrainRecipe:
         _expect("decay", self.decay, ("constant", "cosine", "plateau"))
         _expect("class_weights", self.class_weights, ("none", "balanced"))
         _expect("precision", self.precision, ("mixed", "auto", "float32", "bfloat16", "float16"))
-        _expect("keep", self.keep, ("best-accuracy", "best-loss", "last"))
+        _expect("keep", self.keep, ("best-accuracy", "best-loss", "best-auc", "last"))
         _expect_range("epochs", self.epochs, 1, 100_000)
         _expect_range("batch_size", self.batch_size, 1, 65_536)
         _expect_range("accumulate", self.accumulate, 1, 65_536)
@@ -184,6 +211,8 @@ class TrainRecipe:
         _expect_range("momentum", self.momentum, 0, 0.9999)
         _expect_range("plateau_factor", self.plateau_factor, 1e-6, 0.999999)
         _expect_range("plateau_patience", self.plateau_patience, 1)
+        _expect_range("images_an_epoch", self.images_an_epoch, 0)
+        _expect_range("collage", self.collage, 0, 1)
         for name in ("weight_decay", "minimum_learning_rate", "clip_norm", "early_stopping", "cache_gb"):
             _expect_range(name, getattr(self, name), 0)
         if not self.stages:
@@ -197,7 +226,7 @@ class Recipe:
     """One network's training from pixels to checkpoint."""
 
     task: str
-    "what is told apart: density, tissue, pathology, birads, abnormality"
+    "what is told apart: density, tissue, pathology, birads, abnormality, abnormality5, patch"
     network: NetworkRecipe
     "which network"
     input: InputRecipe
@@ -206,11 +235,15 @@ class Recipe:
     "its training"
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     "random changes of training images"
+    pooled: bool = False
+    "one network for the images of all four views, instead of one a view"
     recommended_images: int = 1000
     "training images a view below which a line says what the source recommends"
     source: str = ""
     "where the recipe comes from"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown task."""
+        """Refuse an unknown task, and what belongs to networks of one view in a pooled one."""
         task_named(self.task)
+        if self.pooled and self.train.mirrored:
+            raise ValueError("train.mirrored borrows from the other breast's view; a pooled network has all views")

@@ -58,6 +58,9 @@ class View(StrEnum):
         return cls(f"{projection.value}_{side.letter}")
 
 
+ANY = "ANY"
+"""What a pooled network, one for the images of all views, is called where another bears the name of its view."""
+
 SUBJECT = "subject"
 """The name of the level above the two breasts."""
 

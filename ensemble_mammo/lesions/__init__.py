@@ -1,0 +1,1 @@
+"""Verbs of lesions: patches and heatmap; like stages, they never import each other."""
