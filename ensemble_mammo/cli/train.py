@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,9 @@ from ensemble_mammo.cli.options import Device, Json, Out, Seed, valid, views_of
 
 @app.command()
 def train(
-    view: Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all.")] = "all",
+    view: Annotated[
+        str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all; pooled recipes take all.")
+    ] = "all",
     data: Annotated[
         Path, typer.Option("--data", help="A prepared dataset, or an INFN tree of class folders as it is.")
     ] = Path("dataset"),
@@ -21,6 +24,9 @@ def train(
     recipe: Annotated[str, typer.Option("--recipe", help="A TOML file, or a shipped recipe by name.")] = "finetune",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any field of the recipe, as train.epochs=5; repeatable.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="A run folder whose weights are the first ones.")
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Cross-validate over subjects; 0: train once.")] = 0,
     device: Device = "auto",
@@ -32,15 +38,16 @@ def train(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Train one network a view (or all four), or cross-validate with --folds."""
+    """Train one network a view (or all four), a pooled one for all views, or cross-validate with --folds."""
     from ensemble_mammo.console import report_table, runs_table, training_bar
-    from ensemble_mammo.records.recipe_files import load_recipe
+    from ensemble_mammo.records.recipe_files import recipes_for
     from ensemble_mammo.stages.train import TrainOptions
     from ensemble_mammo.stages.train import train as run
     from ensemble_mammo.workflows.dataset import dataset_at
 
     views = views_of(view)
-    recipes = {one: load_recipe(recipe, one, settings or ()) for one in views}
+    settings = [*(settings or ()), *_of_start(start)]
+    recipes = recipes_for(recipe, views, settings)
     dataset = dataset_at(data, out, next(iter(recipes.values())).task)
     with training_bar() as progress:
         options = TrainOptions(
@@ -49,7 +56,7 @@ def train(
         if folds:
             from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 
-            cross = valid(CrossvalOptions, folds, recipe, tuple(settings or ()), views, options)
+            cross = valid(CrossvalOptions, folds, recipe, tuple(settings), views, options)
             found = crossval(dataset, out, cross)
         else:
             results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
@@ -57,3 +64,10 @@ def train(
         report_table(found, out / "report", json_)
     else:
         runs_table(results, json_)
+
+
+def _of_start(start: Path | None) -> list[str]:
+    """The settings that --start stands for."""
+    if start is None:
+        return []
+    return ["network.pretrained='run'", f"network.weights_file={json.dumps(str(start))}"]

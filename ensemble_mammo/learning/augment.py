@@ -14,11 +14,13 @@ from ensemble_mammo.records.recipe import AugmentRecipe
 Seed = tuple[int, ...]
 """What one image's changes are drawn from: (the run's seed, epoch, place of the image)."""
 
-_DRAWS = 8
+_DRAWS = 9
+_FILLS = {"black": "zeros", "edge": "border", "reflection": "reflection"}
+"""What enters from outside, as grid_sample calls it."""
 
 
 def augment(batch: Tensor, recipe: AugmentRecipe, seeds: Sequence[Seed]) -> Tensor:
-    """Change the images of a batch at random; what enters from outside an image is black.
+    """Change the images of a batch at random.
 
     The changes of an image depend on its own seed alone: not on the batch it stands in, on workers or
     on what was drawn before, so that a resumed training sees the same images.
@@ -41,7 +43,7 @@ def augment(batch: Tensor, recipe: AugmentRecipe, seeds: Sequence[Seed]) -> Tens
     offset = _column(recipe.brightness * draws[:, 7], batch)
     mean = moved.mean(dim=(1, 2, 3), keepdim=True)
     changed = (moved - mean) * factor + mean + offset
-    return torch.where(moved > 0, changed, moved).clamp(0, 1)  # what is black outside stays black
+    return torch.where(moved > 0, changed, moved).clamp(0, 1)  # what is black stays black
 
 
 def affine_maps(recipe: AugmentRecipe, draws: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -49,7 +51,7 @@ def affine_maps(recipe: AugmentRecipe, draws: np.ndarray, height: int, width: in
 
     Args:
         recipe: how far images may be changed.
-        draws: `[B, 8]`, from -1 to 1: zoom, shift down, shift right, rotation, the two flips, …
+        draws: `[B, 9]`, from -1 to 1: zoom, shift down, shift right, rotation, the two flips, two of intensity, shear.
         height: rows of the image.
         width: columns of the image.
 
@@ -64,13 +66,16 @@ def affine_maps(recipe: AugmentRecipe, draws: np.ndarray, height: int, width: in
     linear = np.stack(
         [np.stack([flip_x * cosine, flip_x * sine], -1), np.stack([-flip_y * sine, flip_y * cosine], -1)], 1
     )
+    shear = np.tan(np.radians(recipe.shear_deg) * draws[:, 8])
+    linear[:, :, 1] += linear[:, :, 0] * shear[:, None]  # rows slide along x before the rest
     shift = np.stack([recipe.shift * width * draws[:, 2], recipe.shift * height * draws[:, 1]], -1)
     return np.concatenate([linear, -(linear @ shift[:, :, None])], axis=2)
 
 
 def _move(batch: Tensor, recipe: AugmentRecipe, draws: np.ndarray) -> Tensor:
     """Zoom, shift, turn and flip by one bilinear sampling of the batch."""
-    if not (recipe.zoom or recipe.shift or recipe.rotation_deg or recipe.flip_horizontal or recipe.flip_vertical):
+    turned = recipe.rotation_deg or recipe.shear_deg or recipe.flip_horizontal or recipe.flip_vertical
+    if not (recipe.zoom or recipe.shift or turned):
         return batch
     height, width = batch.shape[-2:]
     maps = affine_maps(recipe, draws, height, width)
@@ -79,7 +84,7 @@ def _move(batch: Tensor, recipe: AugmentRecipe, draws: np.ndarray) -> Tensor:
     maps = maps * np.append(half, 1.0)[None, None, :] / half[None, :, None]
     theta = torch.from_numpy(maps).to(batch.device, batch.dtype)
     grid = F.affine_grid(theta, list(batch.shape), align_corners=False)
-    return F.grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(batch, grid, mode="bilinear", padding_mode=_FILLS[recipe.fill], align_corners=False)
 
 
 def _column(values: np.ndarray, batch: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from ensemble_mammo.records.files import write_text, written_beside
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
-from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
 
 FORMAT = 1
@@ -45,12 +45,17 @@ class Passport:
 
     recipe: Recipe
     "as resolved for the view"
-    view: View
-    "the projection it was trained for"
+    view: View | None
+    "the projection it was trained for; None: all four (a pooled recipe)"
     classes: tuple[str, ...]
     "in the order of the outputs"
     preparation: Preparation
     "what was done to the pixels of its training images"
+
+    @property
+    def name(self) -> str:
+        """What its run folder is called: the view, or ANY."""
+        return self.view.value if self.view else ANY
 
     @property
     def task(self) -> Task:
@@ -66,8 +71,8 @@ class LoadedRun:
     "where it comes from"
     recipe: Recipe
     "as resolved for the view"
-    view: View
-    "the projection it was trained for"
+    view: View | None
+    "the projection it was trained for; None: all four (a pooled recipe)"
     task: Task
     "what is told apart"
     classes: tuple[str, ...]
@@ -120,8 +125,26 @@ def load_run(folder: Path, task: str | None = None, device: torch.device | str =
     )
 
 
+def passport_of(folder: Path) -> Passport:
+    """What a finished run says of itself, without its weights.
+
+    Raises:
+        RunError: no run there, training unfinished, or a damaged header.
+    """
+    _require_finished(folder)
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged ({error}); train again with --restart") from error
+    return _read_passport(about, path)
+
+
 def runs_in(folder: Path) -> dict[View, list[Path]]:
     """The run folders under a folder: itself, `<VIEW>/` and `fold-<k>/<VIEW>/`, finished or not.
+
+    A pooled run (`ANY`) stands under each of the four views.
 
     Raises:
         RunError: the folder is missing or holds no run.
@@ -129,24 +152,28 @@ def runs_in(folder: Path) -> dict[View, list[Path]]:
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; train first: ensemble-mammo train --view all --out {folder}")
     folds = sorted(folder.glob("fold-*"), key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
-    places = [(view, parent / view.value) for view in View for parent in (folder, *folds)]
-    places += [(view, folder) for view in View if folder.resolve().name == view.value]
+    own = folder.resolve().name
     found: dict[View, list[Path]] = {}
-    for view, place in places:
-        if (place / RECIPE).is_file():
-            found.setdefault(view, []).append(place)
+    for view in View:
+        places = [parent / name for name in (view.value, ANY) for parent in (folder, *folds)]
+        places += [folder] if own in (view.value, ANY) else []
+        if runs := [place for place in places if (place / RECIPE).is_file()]:
+            found[view] = runs
     if not found:
-        raise RunError(f"{folder}: no run in it; expected {', '.join(f'{view}/{RECIPE}' for view in View)}")
+        raise RunError(f"{folder}: no run in it; expected {', '.join(f'{name}/{RECIPE}' for name in (*View, ANY))}")
     return found
 
 
 def load_runs(
-    folder: Path, task: str | None = None, device: torch.device | str = "cpu", views: Sequence[View] = tuple(View)
+    folders: Path | Sequence[Path],
+    task: str | None = None,
+    device: torch.device | str = "cpu",
+    views: Sequence[View] = tuple(View),
 ) -> dict[View, list[LoadedRun]]:
-    """The networks of every view under a folder; those of one view must take the same input.
+    """The networks of every view under one folder or several; those of one view must be of one preparation.
 
     Args:
-        folder: as for `runs_in`.
+        folders: each as for `runs_in`.
         task: the task that the work at hand needs; None: any, but one for all.
         device: where the networks are put.
         views: those wanted; runs of others are not read.
@@ -154,19 +181,27 @@ def load_runs(
     Raises:
         RunError: no run there, of another task, or runs that do not belong together.
     """
-    found = {view: own for view, own in runs_in(folder).items() if view in views}
+    folders = [folders] if isinstance(folders, Path) else list(folders)
+    where = " and ".join(str(folder) for folder in folders)
+    found: dict[View, list[Path]] = {}
+    for folder in folders:
+        for view, own in runs_in(folder).items():
+            if view in views:
+                found.setdefault(view, []).extend(path for path in own if path not in found.get(view, []))
     if not found:
-        raise RunError(f"{folder}: no run of {', '.join(views)} in it")
-    runs = {view: [load_run(path, task, device) for path in own] for view, own in found.items()}
+        raise RunError(f"{where}: no run of {', '.join(views)} in it")
+    loaded = {path: load_run(path, task, device) for path in dict.fromkeys(p for own in found.values() for p in own)}
+    runs = {view: [loaded[path] for path in found[view]] for view in View if view in found}
     first = next(iter(runs.values()))[0]
-    for view, own in runs.items():
-        if other := next((run for run in own if run.task != first.task), None):
+    for view, of_view in runs.items():
+        if other := next((run for run in of_view if run.task != first.task), None):
             raise RunError(
-                f"{folder}: runs of the tasks {first.task.name} and {other.task.name} together; "
-                "keep them in two folders"
+                f"{where}: runs of the tasks {first.task.name} and {other.task.name} together; keep them in two folders"
             )
-        if any((run.preparation, run.recipe.input) != (own[0].preparation, own[0].recipe.input) for run in own):
-            raise RunError(f"{folder}: the runs of {view} were trained on different inputs; they cannot be averaged")
+        if any(run.preparation != of_view[0].preparation for run in of_view):
+            raise RunError(
+                f"{where}: the runs of {view} were trained on images prepared differently; they cannot be averaged"
+            )
     return runs
 
 
@@ -175,7 +210,7 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], passport: Passpor
     (folder / CHECKSUM).unlink(missing_ok=True)
     about = {
         "recipe": recipe_to_toml(passport.recipe),
-        "view": passport.view.value,
+        "view": passport.name,
         "task": passport.task.name,
         "classes": list(passport.classes),
         "preparation": to_mapping(passport.preparation),
@@ -247,6 +282,7 @@ def _read_passport(about: Mapping[str, Any], path: Path) -> Passport:
     try:
         recipe = recipe_from_toml(about["recipe"], f"{path}: recipe")
         preparation = from_mapping(Preparation, about["preparation"], "preparation")
-        return Passport(recipe, View(about["view"]), tuple(about["classes"]), preparation)
+        view = None if about["view"] == ANY else View(about["view"])
+        return Passport(recipe, view, tuple(about["classes"]), preparation)
     except (KeyError, ValueError, FieldProblems) as error:
         raise RunError(f"{path}: what it says of itself cannot be read: {error}; train again") from error

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ensemble_mammo.errors import TrainingError
 from ensemble_mammo.learning.augment import augment
+from ensemble_mammo.learning.collage import judged_side_by_side
 from ensemble_mammo.learning.images import ViewImages, batches_of, normalise, read_batches
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import make_optimizer, summed_loss, take_step
@@ -33,8 +34,9 @@ HISTORY = (
     "val_accuracy",
     "seconds",
     "images_per_second",
+    "val_auc",
 )
-"""The columns of history.csv: epoch from 1, stage from 1, losses as means over images."""
+"""The columns of history.csv: epoch from 1, stage from 1, losses as means over images, AUC of two classes alone."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Judgement:
     "share of images given their class, nan without any"
     scores: NDArray[np.float32]
     "`[N, C]`, softmax, in the order of the samples"
+    auc: float = math.nan
+    "area under the ROC curve of the second of two classes; nan for more classes, or where one is absent"
 
 
 def begin(setting: Setting, classes: int) -> State:
@@ -160,8 +164,9 @@ def fit(
         judged = evaluate(state.network, val, setting)
         _require_finite(state.network, judged.loss if len(val.targets) else 0.0, state.epoch, plan)
         values = (state.epoch + 1, plan.stage + 1, plan.learning_rate, *learned, judged.loss, judged.accuracy)
-        pace = (time.perf_counter() - start, len(train.targets) / (trained - start))
-        state.history.append(dict(zip(HISTORY, (*values, *pace), strict=True)))
+        shown = min(recipe.images_an_epoch or len(train.targets), len(train.targets))
+        pace = (time.perf_counter() - start, shown / (trained - start))
+        state.history.append(dict(zip(HISTORY, (*values, *pace, judged.auc), strict=True)))
         if is_better(recipe, state.history):
             state.kept_epoch = state.epoch
             state.kept = {k: v.detach().to("cpu", copy=True) for k, v in state.network.state_dict().items()}
@@ -178,7 +183,7 @@ def begin_epoch(state: State, plan: Plan, recipe: TrainRecipe) -> None:
 
 
 def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[float, float]:
-    """Show every training image once; the weights move after every `accumulate` batches.
+    """Show every training image once, or as many as an epoch has; the weights move after every `accumulate` batches.
 
     A step's gradient is that of the mean over all its images, also where the last step has fewer.
 
@@ -189,13 +194,15 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
     assert optimizer is not None
     targets = torch.from_numpy(samples.targets).to(setting.device)
     order = np.random.default_rng([setting.seed, state.epoch]).permutation(len(targets)).tolist()
+    order = order[: recipe.images_an_epoch or None]
     batches = batches_of(order, recipe.batch_size)
     total_loss, total_weight, right = 0.0, 0.0, 0
     for number, (batch, values) in enumerate(
         zip(batches, read_batches(samples.images, batches, setting.workers), strict=True)
     ):
         seeds = [(setting.seed, state.epoch, index) for index in batch]
-        logits = _forward(state.network, augment(values.to(setting.device), setting.recipe.augment, seeds), setting)
+        changed = augment(values.to(setting.device), setting.recipe.augment, seeds)
+        logits = _forward(state.network, changed, setting, _is_collage(setting, state.epoch, number))
         loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing)
         if not math.isfinite(loss.item()):
             raise _diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
@@ -209,7 +216,7 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
         if setting.progress is not None:
             mean = total_loss / total_weight
             setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), mean))
-    return total_loss / total_weight, right / len(targets)
+    return total_loss / total_weight, right / len(order)
 
 
 @torch.inference_mode()
@@ -227,15 +234,31 @@ def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgemen
     targets = torch.from_numpy(samples.targets).to(setting.device)
     loss, weight = summed_loss(logits, targets, setting.class_weights, setting.recipe.train.label_smoothing)
     accuracy = (logits.argmax(1) == targets).double().mean().item()
-    return Judgement(loss.item() / weight, accuracy, logits.softmax(1).cpu().numpy())
+    scores = logits.softmax(1).cpu().numpy()
+    return Judgement(loss.item() / weight, accuracy, scores, _auc(samples.targets, logits))
 
 
-def _forward(network: nn.Module, values: Tensor, setting: Setting) -> Tensor:
+def _auc(targets: NDArray[np.int64], logits: Tensor) -> float:
+    """The area under the ROC curve of the second of two classes (by logits: softmax rounds large ones to a tie)."""
+    if logits.shape[1] != 2 or len(np.unique(targets)) < 2:
+        return math.nan
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(targets, (logits[:, 1] - logits[:, 0]).double().cpu().numpy()))
+
+
+def _is_collage(setting: Setting, epoch: int, batch: int) -> bool:
+    """Whether a training batch is shown as one large image."""
+    share = setting.recipe.train.collage
+    return share > 0 and np.random.default_rng([setting.seed, epoch, batch]).random() < share
+
+
+def _forward(network: nn.Module, values: Tensor, setting: Setting, collage: bool = False) -> Tensor:
     """Logits `[B, C]` in float32 of images `[B, 1, H, W]` with values in 0..1."""
     batch = normalise(values, setting.recipe.input).contiguous(memory_format=torch.channels_last)
     mixed = setting.dtype != torch.float32
     with torch.autocast(setting.device.type, dtype=setting.dtype if mixed else None, enabled=mixed):
-        logits: Tensor = network(batch)
+        logits: Tensor = judged_side_by_side(network, batch) if collage else network(batch)
     return logits.float()
 
 

@@ -64,7 +64,7 @@ class Identity:
         """The identity as plain values."""
         return {
             "recipe": recipe_to_toml(self.passport.recipe),
-            "view": self.passport.view.value,
+            "view": self.passport.name,
             "seed": self.seed,
             "data": self.data,
         }
@@ -177,7 +177,7 @@ def facts(state: State, identity: Identity, setting: Setting, status: str) -> di
     kept = rows[state.kept_epoch - 1] if state.kept_epoch else {}
     return {
         "status": status,
-        "view": identity.passport.view.value,
+        "view": identity.passport.name,
         "task": identity.passport.task.name,
         "classes": list(identity.passport.classes),
         "network": setting.recipe.network.name,
@@ -187,6 +187,7 @@ def facts(state: State, identity: Identity, setting: Setting, status: str) -> di
         "kept_epoch": state.kept_epoch,
         "val_accuracy": kept.get("val_accuracy", math.nan),
         "val_loss": kept.get("val_loss", math.nan),
+        "val_auc": kept.get("val_auc", math.nan),
         "wall_seconds": seconds,
         "images_per_second": float(np.mean([row["images_per_second"] for row in rows])) if rows else math.nan,
         "peak_memory_mb": peak_memory_mb(setting.device),

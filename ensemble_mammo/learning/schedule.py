@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from timm.models import group_parameters
 from torch import nn
@@ -20,7 +21,7 @@ class Plan:
     stage: int
     "the number of the stage, from 0"
     trainable: str
-    "'head', 'all' or 'top:N'"
+    "'head', 'all', 'top:N' or 'from:NAME'"
     learning_rate: float
     "of every step of the epoch"
 
@@ -82,6 +83,8 @@ def is_better(recipe: TrainRecipe, rows: Sequence[dict[str, float]]) -> bool:
         return True
     if recipe.keep == "best-loss":
         return rows[-1]["val_loss"] < min(row["val_loss"] for row in rows[:-1])
+    if recipe.keep == "best-auc":
+        return rows[-1]["val_auc"] > max(row["val_auc"] for row in rows[:-1])
     best = max((row["val_accuracy"], -row["val_loss"]) for row in rows[:-1])
     return (rows[-1]["val_accuracy"], -rows[-1]["val_loss"]) > best
 
@@ -106,7 +109,7 @@ def set_trainable(network: nn.Module, trainable: str, frozen_norm: bool = False)
         The parameters that learn, with their names.
 
     Raises:
-        RecipeError: `top:N` with more feature groups than the network has.
+        RecipeError: `top:N` with more feature groups than the network has, `from:NAME` of a module it has not.
     """
     learning = set(_learning_names(network, trainable))
     for name, parameter in network.named_parameters():
@@ -135,12 +138,25 @@ def _learning_names(network: nn.Module, trainable: str) -> list[str]:
     head = _head_names(network)
     if trainable == "head":
         return head
+    if trainable.startswith("from:"):
+        return _from_module(network, trainable.removeprefix("from:"))
     groups, wanted = feature_groups(network), int(trainable.removeprefix("top:"))
     if wanted > len(groups):
         raise RecipeError(
             f"train.stages: trainable = {trainable!r}, the network has {len(groups)} feature groups; take 'all'"
         )
     return head + [name for group in groups[len(groups) - wanted :] for name in group]
+
+
+def _from_module(network: nn.Module, module: str) -> list[str]:
+    """The parameters of a module and of all that comes after it."""
+    names = [name for name, _ in network.named_parameters()]
+    first = next((i for i, name in enumerate(names) if name.startswith(f"{module}.")), None)
+    if first is None:
+        near = get_close_matches(module, [name for name, _ in network.named_modules()], n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise RecipeError(f"train.stages: trainable = 'from:{module}', the network has no such module{hint}")
+    return names[first:]
 
 
 def _head_names(network: nn.Module) -> list[str]:

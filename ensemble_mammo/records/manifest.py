@@ -16,7 +16,7 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.lesion import read_lesions
-from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.preparation import OF_THE_SOURCE, Preparation
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.tables import read_text_table
@@ -124,19 +124,34 @@ class Dataset:
                 f"prepare the dataset with --task {task.name}"
             )
 
-    def require_preparation(self, trained_on: Preparation, view: View) -> None:
+    def require_preparation(
+        self, trained_on: Preparation, who: str, other_source: bool = False, any_size: bool = False
+    ) -> str:
         """Refuse a dataset whose images were prepared otherwise than those that a network learnt from.
+
+        Args:
+            trained_on: the network's.
+            who: the network's view, for the error text.
+            other_source: the files are of another kind, so that how they were read may differ.
+            any_size: whoever asks resizes the images himself.
+
+        Returns:
+            A note that names what differs; empty where nothing does.
 
         Raises:
             DatasetError: the two differ; the text names each field that does.
         """
         own, theirs = to_mapping(self.preparation), to_mapping(trained_on)
-        differing = [f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if own[name] != theirs[name]]
-        if differing:
+        differing = {name for name in own if own[name] != theirs[name]} - ({"height", "width"} if any_size else set())
+        said = "; ".join(f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if name in differing)
+        of_the_source = differing <= set(OF_THE_SOURCE)
+        if differing and not (other_source and of_the_source):
+            hint = " (or, where the files are of another kind, give --other-source)" if of_the_source else ""
             raise DatasetError(
-                f"{self.root}: prepared otherwise than the images the run of {view} was trained on "
-                f"({'; '.join(differing)}); prepare it again with the options of the training data"
+                f"{self.root}: prepared otherwise than the images the run of {who} was trained on ({said}); "
+                f"prepare it again with the options of the training data{hint}"
             )
+        return f"images of another kind of source than those of the training: {said}" if differing else ""
 
     def subject_labels(self, task: Task) -> dict[str, str]:
         """subject_id -> label, the highest class where exams differ, empty where there is none."""

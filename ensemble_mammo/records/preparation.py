@@ -11,6 +11,8 @@ WHITE_PATCHES = ("keep", "black")
 DECODES = ("full", "fast")
 INTENSITIES = ("kept", "range", "rank", "local")
 ORIENTATIONS = ("kept", "chest-left")
+OF_THE_SOURCE = ("voi", "window", "decode", "polarity", "bits_used", "source_aspect", "trim", "white_patches")
+"""Fields that say how one kind of file is read; the others say what the prepared image is like."""
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,6 @@ class AugmentRecipe:
     "shift drawn up to this share of height and of width"
     rotation_deg: float = 0.0
     "rotation drawn from minus to plus this many degrees"
-    shear_deg: float = 0.0
-    "shear drawn from minus to plus this many degrees"
     flip_horizontal: bool = False
     "left and right exchanged in half of the images (makes it another projection: off for views)"
     flip_vertical: bool = False
@@ -104,6 +102,8 @@ class AugmentRecipe:
     "added to all values within the image, drawn from minus to plus this (values in 0..1)"
     contrast: float = 0.0
     "factor about the image's own mean, drawn from 1 - contrast to 1 + contrast"
+    shear_deg: float = 0.0
+    "shear drawn from minus to plus this many degrees"
     fill: str = "black"
     "what enters from outside an image: 'black', 'edge' (its last pixels) or 'reflection'"
 

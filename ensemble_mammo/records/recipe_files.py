@@ -102,6 +102,22 @@ def load_recipe(name: str | Path, view: View | None = None, settings: Sequence[s
     return recipe
 
 
+def recipes_for(name: str | Path, views: Sequence[View], settings: Sequence[str] = ()) -> dict[View | None, Recipe]:
+    """The recipe of each view, or the one of a pooled network under None.
+
+    Raises:
+        RecipeError: as for `load_recipe`; or some views alone of a pooled recipe.
+    """
+    bare = load_recipe(name, None, settings)
+    if not bare.pooled:
+        return {view: load_recipe(name, view, settings) for view in views}
+    if len(views) < len(View):
+        raise RecipeError(
+            f"recipe {name}: pooled, one network for all views; it cannot be trained for {', '.join(views)} alone"
+        )
+    return {None: bare}
+
+
 def recipe_to_toml(recipe: Recipe) -> str:
     """The resolved recipe as TOML that `load_recipe` reads back to an equal one."""
     return tomli_w.dumps(to_mapping(recipe))

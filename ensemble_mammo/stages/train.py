@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError
 from ensemble_mammo.learning import events, loop, record
@@ -21,14 +22,15 @@ from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.loop import Advance, Judgement, Samples, Setting, State
 from ensemble_mammo.learning.objective import balanced_weights
 from ensemble_mammo.learning.schedule import needs_validation
+from ensemble_mammo.learning.start import Start, start_of
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
-from ensemble_mammo.records.marks import marks_of
+from ensemble_mammo.records.marks import marked, marks_of
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipe_to_toml
-from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
 
 log = logging.getLogger(__name__)
@@ -71,38 +73,44 @@ class TrainResult:
 
 
 def train(
-    dataset: Dataset, view: View, recipe: Recipe, out: Path, options: TrainOptions = TrainOptions()
+    dataset: Dataset, view: View | None, recipe: Recipe, out: Path, options: TrainOptions = TrainOptions()
 ) -> TrainResult:
-    """Train one view's network into `out/<VIEW>/`.
+    """Train one view's network into `out/<VIEW>/`, or a pooled one, on the images of all views, into `out/ANY/`.
 
     A finished run of the same recipe, data and seed is returned as it is; an unfinished one is resumed,
     on a processor to the same bits as if it had never stopped.
 
     Args:
         dataset: as `prepare` writes it.
-        view: the projection.
+        view: the projection; None: all four, for a pooled recipe.
         recipe: resolved for the view.
         out: the folder of runs.
         options: seed, device and the like.
 
     Raises:
         DatasetError: too few images or classes, a subject on both sides, leaks not allowed, a damaged image.
-        RecipeError: the recipe needs validation images and there are none, or names no network.
+        RecipeError: the recipe needs validation images and there are none, names no network, or is pooled and a view
+            is given (or the other way round).
         RunError: the folder holds another run.
         TrainingError: the loss is no longer finite, or the device is missing.
         WeightsError: pre-trained weights are missing.
     """
-    task, folder = TASKS[recipe.task], out / view.value
+    _require_scope(view, recipe)
+    task, folder = TASKS[recipe.task], out / _name(view)
     device = resolve_device(options.device)
     leaks = _leaks(dataset, options)
     parts = _rows(dataset, view, recipe, options)
     _check(parts, dataset, view, recipe)
+    start = start_of(recipe.network)
+    if start is not None:
+        leaks += _leaks_of_start(start, dataset, parts, options)
+    samples = {name: _samples(dataset, rows, recipe, task) for name, rows in parts.items()}
+    recipe = _resolved(recipe, samples["train"], start)
     passport = Passport(recipe, view, task.classes, dataset.preparation)
-    identity = record.Identity(passport, options.seed, _fingerprint(parts, dataset, task))
+    identity = record.Identity(passport, options.seed, _fingerprint(parts, dataset, task, start))
     if _is_finished(folder, identity, options):
         log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
     else:
-        samples = {name: _samples(dataset, rows, recipe, task) for name, rows in parts.items()}
         weights = balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
         setting = Setting(
             recipe,
@@ -114,10 +122,62 @@ def train(
             options.progress,
         )
         with repeatable(device):
-            learned = marks_of(subject for rows in parts.values() for subject in rows["subject_id"])
-            remarks = {"learned_from": learned, **({"leaks": leaks} if leaks else {})}
-            _run(folder, samples, setting, identity, remarks)
+            _run(folder, samples, setting, identity, _remarks(parts, leaks, start))
     return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
+
+
+def _name(view: View | None) -> str:
+    return view.value if view else ANY
+
+
+def _require_scope(view: View | None, recipe: Recipe) -> None:
+    if recipe.pooled and view is not None:
+        raise RecipeError(f"the recipe is pooled, one network for all views; it cannot be trained for {view} alone")
+    if not recipe.pooled and view is None:
+        raise RecipeError("the recipe is of one network a view; name the view, or set pooled = true")
+
+
+def _resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
+    """The recipe with what only data and the start tell: the mean of the training images, the backbone."""
+    if start is not None:
+        recipe = replace(recipe, network=start.network)
+    if recipe.input.centre == "training":
+        images = learned.images
+        mean = float(np.mean([images[i].mean(dtype=torch.float64).item() for i in range(len(images))]))
+        recipe = replace(recipe, input=replace(recipe.input, mean=mean))
+        log.info("mean of the %d training images: %.6f of white", len(images), mean)
+    return recipe
+
+
+def _remarks(parts: Mapping[str, pd.DataFrame], leaks: list[str], start: Start | None) -> dict[str, Any]:
+    """What run.json says of data and start; whom the start learned from is learned from here, too."""
+    learned = set(marks_of(subject for rows in parts.values() for subject in rows["subject_id"]))
+    remarks: dict[str, Any] = {"learned_from": sorted(learned | set(start.learned_from if start else ()))}
+    if start is not None:
+        remarks["started_from"] = {"network": start.name, "task": start.task, "weights_sha256": start.weights_sha256}
+    return remarks | ({"leaks": leaks} if leaks else {})
+
+
+def _leaks_of_start(
+    start: Start, dataset: Dataset, parts: Mapping[str, pd.DataFrame], options: TrainOptions
+) -> list[str]:
+    """Subjects held out here of whom the first weights know already; refused unless the user allows it."""
+    table = dataset.table
+    if options.train_subjects is None:
+        held_out = set(table.loc[table["split"] == "test", "subject_id"])
+    else:
+        held_out = set(table["subject_id"]) - {s for rows in parts.values() for s in rows["subject_id"]}
+    known = marked(held_out, start.learned_from)
+    if not known:
+        return []
+    text = f"{len(known)} subjects held out here, such as {min(known)}, are known to the run that this one starts from"
+    if not options.allow_leakage:
+        raise DatasetError(
+            f"{dataset.root}: {text}; divide both sets alike (patches keep the splits of their dataset), or give "
+            "--allow-leakage"
+        )
+    log.warning("LEAK: %s", text)
+    return [text]
 
 
 def _leaks(dataset: Dataset, options: TrainOptions) -> list[str]:
@@ -160,7 +220,7 @@ def _run(
         record.write_state(folder, state, identity)
         record.write_history(folder, state)
         events.show_epoch(board, state.history[-1], judged, samples["val"].targets, classes)
-        log.info("%s", _line(identity.passport.view, state.history[-1], setting.recipe.train.epochs))
+        log.info("%s", _line(identity.passport.name, state.history[-1], setting.recipe.train.epochs))
 
     record.write_info(folder, about("running"))
     board = events.open_events(folder / record.EVENTS, state.epoch)
@@ -177,18 +237,18 @@ def _run(
     record.write_result(folder, state, identity, about("finished"))
 
 
-def _rows(dataset: Dataset, view: View, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
+def _rows(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
     """The labelled training and validation rows of the view, and, where the recipe wants them, the other breast's."""
     task = TASKS[recipe.task]
     dataset.require(task)
     parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, task, options).items()}
-    if recipe.train.mirrored:
+    if recipe.train.mirrored and view is not None:
         partner = _of_view(dataset, view.mirrored, task, options)["train"].assign(mirrored=True)
         parts["train"] = pd.concat([parts["train"], partner], ignore_index=True)
     return parts
 
 
-def _of_view(dataset: Dataset, view: View, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
     rows = dataset.rows(view)
     if options.train_subjects is None:
         chosen = {split: rows["split"] == split for split in ("train", "val")}
@@ -203,45 +263,49 @@ def _of_view(dataset: Dataset, view: View, task: Task, options: TrainOptions) ->
         labelled = rows[mask & (rows[task.name] != "")].reset_index(drop=True)
         if len(labelled) < mask.sum():
             log.warning(
-                "%s %s: %d images without a %s label left out", view, name, mask.sum() - len(labelled), task.name
+                "%s %s: %d images without a %s label left out", _name(view), name, mask.sum() - len(labelled), task.name
             )
         parts[name] = labelled
     return parts
 
 
-def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View, recipe: Recipe) -> None:
+def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View | None, recipe: Recipe) -> None:
     """Refuse what cannot be trained on, and say plainly what will limit it."""
-    task, where = TASKS[recipe.task], dataset.root / MANIFEST
+    task, where, name = TASKS[recipe.task], dataset.root / MANIFEST, _name(view)
     present = parts["train"][task.name].value_counts()
     if parts["train"].empty:
         of_view = len(dataset.rows(view))
         raise DatasetError(
-            f"{where}: no training image of {view} with a {task.name} label ({of_view} images of the view in all); "
+            f"{where}: no training image of {name} with a {task.name} label ({of_view} images of the view in all); "
             "expected rows of split 'train'"
         )
     if len(present) < 2:
         raise DatasetError(
-            f"{where}: all training images of {view} are {present.index[0]}; expected two classes or more"
+            f"{where}: all training images of {name} are {present.index[0]}; expected two classes or more"
         )
-    missing = [name for name in task.classes if name not in present]
+    missing = [one for one in task.classes if one not in present]
     if missing:
-        log.warning("%s: no training image of class %s; it cannot be learned", view, ", ".join(missing))
+        log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
     if parts["val"].empty and (needs := needs_validation(recipe.train)):
         raise RecipeError(
-            f"{' and '.join(needs)} needs validation images and {view} has none: "
+            f"{' and '.join(needs)} needs validation images and {name} has none: "
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
+        )
+    if recipe.train.keep == "best-auc" and len(task.classes) != 2:
+        raise RecipeError(
+            f"train.keep = 'best-auc' is for two classes, task {task.name} has {len(task.classes)}; take best-loss"
         )
     own = int((~parts["train"]["mirrored"]).sum())
     if own < recipe.recommended_images:
         log.warning(
             "%s: %d training images; the recipe's source recommends %d or more a view (trained all the same)",
-            view,
+            name,
             own,
             recipe.recommended_images,
         )
     before = sum(stage.epochs for stage in recipe.train.stages[:-1])
     if before >= recipe.train.epochs:
-        log.warning("%s: train.epochs = %d ends before the last of train.stages begins", view, recipe.train.epochs)
+        log.warning("%s: train.epochs = %d ends before the last of train.stages begins", name, recipe.train.epochs)
 
 
 def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions) -> bool:
@@ -273,18 +337,21 @@ def _samples(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -
     return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
 
 
-def _fingerprint(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task) -> str:
-    """SHA-256 over what is trained and validated on: ids, labels, source hashes, and the preparation."""
+def _fingerprint(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task, start: Start | None) -> str:
+    """SHA-256 over what is trained and validated on: ids, labels, source hashes, preparation, the start's weights."""
     digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
+    if start is not None:
+        digest.update(f"\n{start.weights_sha256}\n".encode())
     columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", task.name]
     for name, rows in parts.items():
         digest.update(f"\n{name}\n".encode() + rows[columns].to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()
 
 
-def _line(view: View, row: loop.Row, epochs: int) -> str:
+def _line(name: str, row: loop.Row, epochs: int) -> str:
     judged = "" if np.isnan(row["val_loss"]) else f", val {row['val_loss']:.4f} / {row['val_accuracy']:.3f}"
+    judged += "" if np.isnan(row["val_auc"]) else f", AUC {row['val_auc']:.3f}"
     return (
-        f"{view} epoch {row['epoch']:.0f}/{epochs}: rate {row['learning_rate']:.2g}, train {row['train_loss']:.4f} / "
+        f"{name} epoch {row['epoch']:.0f}/{epochs}: rate {row['learning_rate']:.2g}, train {row['train_loss']:.4f} / "
         f"{row['train_accuracy']:.3f}{judged}, {row['images_per_second']:.1f} images/s"
     )

@@ -22,9 +22,9 @@ from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.origin import ORIGIN, read_origin
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.recipe import Recipe
-from ensemble_mammo.records.recipe_files import load_recipe
+from ensemble_mammo.records.recipe_files import recipes_for
 from ensemble_mammo.records.splits import deal
-from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import task_named
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.report import Report, ReportOptions, report
@@ -44,7 +44,7 @@ class CrossvalOptions:
     settings: tuple[str, ...] = ()
     "key=value laid over the recipe"
     views: tuple[View, ...] = tuple(View)
-    "the projections"
+    "the projections; a pooled recipe has all four in one network"
     train: TrainOptions = field(default_factory=TrainOptions)
     "seed, device and workers"
     report: ReportOptions = field(default_factory=ReportOptions)
@@ -69,10 +69,10 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
         RunError: `out` holds runs that are no folds.
     """
     options = options or CrossvalOptions()
-    plain = next((out / view for view in View if (out / view / RECIPE).is_file()), None)
+    plain = next((out / name for name in (*View, ANY) if (out / name / RECIPE).is_file()), None)
     if plain is not None:
         raise RunError(f"{plain}: a run that is no fold of a cross-validation lies there; give another --out")
-    recipes = {view: load_recipe(options.recipe, view, options.settings) for view in options.views}
+    recipes = recipes_for(options.recipe, options.views, options.settings)
     task = task_named(next(iter(recipes.values())).task)
     fold_of = _folds(dataset, options, task.name)
     if not options.train.allow_leakage:  # before anything is trained
@@ -87,7 +87,7 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
         folder = out / f"fold-{fold}"
         held_out = frozenset(s for s, own in fold_of.items() if own == fold)
         for view, recipe in recipes.items():
-            _log.info("fold %d of %d, %s", fold + 1, options.folds, view)
+            _log.info("fold %d of %d, %s", fold + 1, options.folds, view or ANY)
             train(dataset, view, recipe, folder, _of_fold(options, fold_of, fold, recipe))
         of_fold = PredictOptions(subjects=held_out, only=options.views, device=options.train.device)
         scores = predict(dataset, folder, options=of_fold)

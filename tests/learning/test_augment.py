@@ -38,7 +38,7 @@ def test_what_comes_from_outside_is_black_and_stays_so():
 
 @pytest.mark.parametrize(("height", "width"), [(60, 30), (30, 60)])
 def test_pixels_stay_square_when_an_image_is_turned(height, width):
-    draws = np.zeros((1, 8))
+    draws = np.zeros((1, 9))
     draws[0, 3] = 1
     linear = affine_maps(AugmentRecipe(rotation_deg=30), draws, height, width)[0, :, :2]
     assert np.allclose(linear @ linear.T, np.eye(2))
@@ -54,7 +54,7 @@ def test_a_disc_stays_a_disc_in_a_tall_image():
 
 def test_shift_zoom_and_flip_map_places_as_they_should():
     recipe = AugmentRecipe(zoom=0.5, shift=0.25, flip_horizontal=True)
-    draws = np.zeros((1, 8))
+    draws = np.zeros((1, 9))
     draws[0, :5] = 1, 0, 1, 0, -1
     # twice 0.75 = 1.5 times as large, 10 pixels to the right, flipped: x = -(x' - 10) / 1.5
     assert np.allclose(affine_maps(recipe, draws, 20, 40), [[[-1 / 1.5, 0, 10 / 1.5], [0, 1 / 1.5, 0]]])

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from ensemble_mammo.execution.local import cores
 from ensemble_mammo.execution.progress import counting
-from ensemble_mammo.imaging.blots import blotted, breast_of, outside_only, stray_boxes, strips, thumbnail
+from ensemble_mammo.imaging.blots import (
+    blotted,
+    breast_of,
+    known_boxes,
+    largest,
+    outside_only,
+    stray_boxes,
+    strips,
+    thumbnail,
+)
 from ensemble_mammo.imaging.breast import Box
 from ensemble_mammo.learning.frozen import FrozenNetwork
 from ensemble_mammo.records.png16 import read_png16
@@ -62,16 +71,9 @@ def lesion_boxes(lesions: pd.DataFrame, rows: pd.DataFrame) -> dict[str, tuple[B
     own = lesions[lesions["image_id"].isin(rows["image_id"])]
     if not (own["mask"] != "").any():
         return {}
-    boxes: dict[str, tuple[Box, ...] | None] = dict.fromkeys(rows["image_id"], ())
-    columns = [own[name].tolist() for name in ("image_id", "mask", "top", "left", "height", "width")]
-    for image_id, mask, *corners in zip(*columns, strict=True):
-        before = boxes[image_id]
-        if not mask or before is None:
-            boxes[image_id] = None
-        else:
-            top, left, height, width = (int(float(number)) for number in corners)
-            boxes[image_id] = (*before, Box(top, left, height, width))
-    return boxes
+    unplaced = set(own.loc[own["mask"] == "", "image_id"])
+    found = known_boxes(own)
+    return {image_id: None if image_id in unplaced else found.get(image_id, ()) for image_id in rows["image_id"]}
 
 
 def jobs_of(
@@ -155,6 +157,6 @@ def _places(boxes: Sequence[Box], shape: tuple[int, ...]) -> Numbers:
     height, width = shape
     if not boxes:
         return np.zeros(6, np.float32)
-    box = max(boxes, key=lambda one: one.height * one.width)
+    box = largest(boxes)
     row, column = (box.top + box.height / 2) / height, (box.left + box.width / 2) / width
     return np.asarray([len(boxes), box.height / height, box.width / height, row, column, abs(column - 0.5)], np.float32)

@@ -1,0 +1,51 @@
+"""The run that a training starts from: what it was, and whom it learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ensemble_mammo.errors import WeightsError
+from ensemble_mammo.learning.checkpoint import CHECKSUM, passport_of, read_info, runs_in
+from ensemble_mammo.records.recipe import NetworkRecipe
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained run whose weights a new training begins with."""
+
+    network: NetworkRecipe
+    "the new network, with what the run tells of it: its folder, the backbone, the channels"
+    name: str
+    "the run's own network"
+    task: str
+    "what it told apart"
+    weights_sha256: str
+    "of its weights"
+    learned_from: tuple[str, ...]
+    "marks of the subjects it learned from or was validated on"
+
+
+def start_of(recipe: NetworkRecipe) -> Start | None:
+    """The start of a recipe whose first weights are a run's; None for others.
+
+    Raises:
+        RunError: no finished run there.
+        WeightsError: several runs there.
+    """
+    if recipe.pretrained != "run":
+        return None
+    places = sorted({place for own in runs_in(Path(recipe.weights_file)).values() for place in own})
+    if len(places) > 1:
+        raise WeightsError(
+            f"{recipe.weights_file}: holds {len(places)} runs; name the one to start from, such as {places[0]}"
+        )
+    folder = places[0]
+    passport = passport_of(folder)
+    own = passport.recipe.network
+    network = replace(recipe, weights_file=str(folder), in_channels=own.in_channels)
+    if recipe.name == "whole_image":
+        network = replace(network, backbone=own.backbone or own.name)
+    learned = tuple(read_info(folder).get("learned_from") or ())
+    checksum = (folder / CHECKSUM).read_text(encoding="utf-8").split()[0]
+    return Start(network, own.name, passport.task.name, checksum, learned)
