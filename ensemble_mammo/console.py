@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.problem import PROBLEMS
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import SUBJECT, View, views_of
-from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.records.task import PATCH_CLASSES, TASKS
 
 if TYPE_CHECKING:
     from ensemble_mammo.learning.loop import Advance
@@ -65,6 +65,16 @@ def dataset_table(dataset: Dataset, task_name: str = "") -> None:
     _table("dataset", ["view", "split", "images", "subjects", *classes], rows)
 
 
+def patch_table(description: Mapping[str, Any]) -> None:
+    """Patches of each class a split, as dataset.json of a patch set has them."""
+    counts: Mapping[str, Mapping[str, int]] = description["patches"]["counts"]
+    title = f"patch set {description['patches']['set']}"
+    rows = [
+        [split, *(str(counts[split][name]) for name in PATCH_CLASSES)] for split in (*SPLITS, "all") if split in counts
+    ]
+    _table(title, ["split", *PATCH_CLASSES], rows)
+
+
 def audit_table(found: Audit, out: Path, as_json: bool, fixed: Path | None = None) -> None:
     """How many problems of each kind, gravest first, where the contact sheet is, and what follows a fix."""
     if as_json:
@@ -104,7 +114,7 @@ def audit_table(found: Audit, out: Path, as_json: bool, fixed: Path | None = Non
         _console().print({"dataset": ready, "files": loose, "manifest": loose}.get(found.source, again), markup=False)
 
 
-def scores_table(scores: Scores, models: Path, fusion: Fusion, as_json: bool) -> None:
+def scores_table(scores: Scores, models: Sequence[Path], fusion: Fusion, as_json: bool) -> None:
     """A table a view, a breast and the subject, for each exam; notes behind it."""
     from ensemble_mammo.stages.predict import as_json as document
 

@@ -24,7 +24,7 @@ def demo(
     from ensemble_mammo.workflows.demo import demo as run
 
     result = run(out, DemoOptions(subjects, seed))
-    scores_table(result.scores, out / "runs", Fusion(), False)
+    scores_table(result.scores, [out / "runs"], Fusion(), False)
     report_table(result.report, out / "report", False)
     typer.echo("These are phantoms: the figures show that the parts work together, and say nothing of patients.")
     typer.echo(f"class activation maps: {result.maps}")

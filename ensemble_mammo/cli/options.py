@@ -19,6 +19,12 @@ Result = TypeVar("Result")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of trained runs.")]
+ManyModels = Annotated[
+    list[Path] | None, typer.Option("--models", help="Folder of trained runs; repeatable: averaged.  [default: runs]")
+]
+OtherSource = Annotated[
+    bool, typer.Option("--other-source", help="The dataset's files may have been read otherwise than in training.")
+]
 TaskName = Annotated[str, typer.Option("--task", help="density, tissue, pathology, birads, abnormality, abnormality5.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine: same result.")]

@@ -13,7 +13,8 @@ from ensemble_mammo.cli.options import (
     BreastToSubject,
     Device,
     Json,
-    Models,
+    ManyModels,
+    OtherSource,
     Rule,
     Split,
     Views,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def predict(
-    models: Models = Path("runs"),
+    models: ManyModels = None,
     subject_dir: Annotated[Path | None, typer.Option("--subject-dir", help="One subject's folder as it came.")] = None,
     subjects: Annotated[Path | None, typer.Option("--subjects", help="A folder of subject folders.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
@@ -47,6 +48,11 @@ def predict(
         bool, typer.Option("--peers", help="Also image_level.csv and breast_level.csv, of tasks of two classes.")
     ] = False,
     task: Annotated[str, typer.Option("--task", help="Refuse networks of another task.")] = "",
+    read_as: Annotated[
+        str, typer.Option("--read-as", help="Read scores of two classes as those of this task, such as birads.")
+    ] = "",
+    flips: Annotated[bool, typer.Option("--flips", help="Average over an image and its three mirror images.")] = False,
+    other_source: OtherSource = False,
     device: Device = "auto",
     workers: Workers = 0,
     json_: Json = False,
@@ -56,11 +62,12 @@ def predict(
     from ensemble_mammo.stages.predict import PredictOptions
     from ensemble_mammo.stages.predict import predict as run
 
+    folders = models or [Path("runs")]
     rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
     source = source_of(data, subject_dir, subjects)
     options = PredictOptions(
         split, many=subjects is not None, views=views, fusion=rule, calibration=calibration, peers=peers,
-        device=device, workers=workers, task=task,
+        device=device, workers=workers, task=task, read_as=read_as, flips=flips, other_source=other_source,
     )  # fmt: skip
-    scores: Scores = run(source, models, out, options)
-    scores_table(scores, models, rule, json_)
+    scores: Scores = run(source, folders, out, options)
+    scores_table(scores, folders, rule, json_)

@@ -14,9 +14,7 @@ from ensemble_mammo.cli.options import Device, Json, Out, Seed, valid, views_of
 
 @app.command()
 def train(
-    view: Annotated[
-        str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L, or all; pooled recipes take all.")
-    ] = "all",
+    view: Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L or all (pooled recipes).")] = "all",
     data: Annotated[
         Path, typer.Option("--data", help="A prepared dataset, or an INFN tree of class folders as it is.")
     ] = Path("dataset"),

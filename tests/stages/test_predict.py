@@ -385,7 +385,7 @@ def test_peers_tables_are_written_for_two_classes_and_refused_for_more(dataset, 
     task = TASKS["pathology"]
     given, _ = views_made(task, 5)
     scores = Scores(task, {View(p.level): p for p in given}, fuse(given, task), ())
-    write_scores(scores, tmp_path, tmp_path, PredictOptions(peers=True))
+    write_scores(scores, tmp_path, [tmp_path], PredictOptions(peers=True))
     (image_level,) = sources_of([tmp_path / "predictions" / "image_level.csv"])
     read = {p.level: p for p in image_level.read(task).predictions}
     assert set(read) == {p.level for p in given}

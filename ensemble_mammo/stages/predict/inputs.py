@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def name_of(source: Dataset | Path) -> str:
 
 
 def seen_subjects(
-    dataset: Dataset, models: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions
+    dataset: Dataset, models: Sequence[Path], runs: Mapping[View, list[LoadedRun]], options: PredictOptions
 ) -> set[str]:
     """The subjects to be predicted that these networks learned from, as far as the runs say it.
 
@@ -52,12 +52,13 @@ def seen_subjects(
     """
     chosen = set(_rows(dataset, options)["subject_id"])
     seen = subjects_seen(runs, chosen)
-    if options.subjects is None and _is_crossvalidated(dataset, models) and (seen or not are_marked(runs)):
-        folder = models if (models / CROSSVAL).is_file() else models.resolve().parent
+    crossed = next((folder for folder in models if _is_crossvalidated(dataset, folder)), None)
+    if options.subjects is None and crossed is not None and (seen or not are_marked(runs)):
+        folder = crossed if (crossed / CROSSVAL).is_file() else crossed.resolve().parent
         which = f"{len(seen)} of the {len(chosen)} subjects were" if are_marked(runs) else "subjects were"
         raise RunError(
-            f"{dataset.root}: {which} in the training of {models}, a fold of a cross-validation over this dataset; the "
-            f"out-of-fold predictions stand in {folder / 'predictions'}"
+            f"{dataset.root}: {which} in the training of {crossed}, a fold of a cross-validation over this dataset; "
+            f"the out-of-fold predictions stand in {folder / 'predictions'}"
         )
     return seen
 

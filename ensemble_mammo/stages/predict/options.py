@@ -43,6 +43,12 @@ class PredictOptions:
     "what one file may cost"
     task: str = ""
     "refuse networks of another task; empty: whatever they are"
+    read_as: str = ""
+    "a task of two classes, such as birads, as which scores of another of two, such as pathology, are read"
+    flips: bool = False
+    "scores are the mean over an image and its three mirror images (test-time augmentation)"
+    other_source: bool = False
+    "of a dataset: its files may have been read otherwise than those of the training (another kind of source)"
     calibration: Path | None = None
     "calibration.json of a report: temperatures are applied to every level after fusion"
     peers: bool = False

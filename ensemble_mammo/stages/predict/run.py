@@ -24,20 +24,23 @@ from ensemble_mammo.records.predictions import (
     view_predictions,
 )
 from ensemble_mammo.records.subject import SUBJECT, View
-from ensemble_mammo.records.task import Task
+from ensemble_mammo.records.task import TASKS, Task, task_named
 from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, seen_subjects
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
 from ensemble_mammo.stages.predict.written import write_scores
 
 
 def predict(
-    source: Dataset | Path, models: Path, out: Path | None = None, options: PredictOptions | None = None
+    source: Dataset | Path,
+    models: Path | Sequence[Path],
+    out: Path | None = None,
+    options: PredictOptions | None = None,
 ) -> Scores:
     """Predict a prepared dataset, one subject's folder as it came, or a folder of subject folders.
 
     Args:
         source: a dataset; or a folder of DICOM files or images (nested, others ignored with a note).
-        models: a folder of run folders (`<VIEW>/`, or `fold-<k>/<VIEW>/`, whose scores are averaged).
+        models: a folder of run folders (`<VIEW>/`, `ANY/`, or `fold-<k>/…`, whose scores are averaged), or several.
         out: where the tables are written; None: nowhere.
         options: which subjects, how fused.
 
@@ -48,30 +51,31 @@ def predict(
             task or of another fusion.
     """
     options = options or PredictOptions()
-    runs = load_runs(models, options.task or None, resolve_device(options.device), options.only)
+    models = [models] if isinstance(models, Path) else list(models)
+    runs = _read_as(load_runs(models, options.task or None, resolve_device(options.device), options.only), options)
     first = next(iter(runs.values()))[0]
     calibration = _calibration(options, first.task, list(runs))
     if options.peers and len(first.classes) != 2:
         raise PredictionError(
-            f"{models}: peers' tables hold one score an image, and task {first.task.name} has {len(first.classes)} "
+            f"{models[0]}: peers' tables hold one score an image, and task {first.task.name} has {len(first.classes)} "
             "classes; leave --peers out"
         )
-    notes: list[str] = []
+    notes = [note for note in (_note_of_reading(runs, options),) if note]
     seen: set[str] = set()
     if isinstance(source, Dataset):
-        for view, (run, *_) in runs.items():
-            source.require_preparation(run.preparation, view)
+        said = (source.require_preparation(own[0].preparation, v, options.other_source) for v, own in runs.items())
+        notes += [note for note in dict.fromkeys(said) if note]
         seen = seen_subjects(source, models, runs, options)
         stream, total = from_dataset(source, runs, options)
     else:
         stream, total = from_folders(source, runs, options, notes)
-    keys, scores = _score(track(stream, total, "predict"), runs, options.batch_size)
+    keys, scores = _score(track(stream, total, "predict"), runs, options)
     views = {
         view: view_predictions(view, first.classes, keys[view], np.array(scores[view])) for view in View if keys[view]
     }
     if not views:
         raise DatasetError(
-            f"{name_of(source)}: no image of a view that the runs in {models} know; " + "; ".join(notes[:3])
+            f"{name_of(source)}: no image of a view that the runs in {_named(models)} know; " + "; ".join(notes[:3])
         )
     notes += _absent(views, source, options.fusion)
     fused = fuse(list(views.values()), first.task, options.fusion)
@@ -83,6 +87,41 @@ def predict(
     if out is not None:
         write_scores(result, out, models, options)
     return result
+
+
+def _named(models: Sequence[Path]) -> str:
+    return " and ".join(str(folder) for folder in models)
+
+
+def _read_as(runs: dict[View, list[LoadedRun]], options: PredictOptions) -> dict[View, list[LoadedRun]]:
+    """The runs, their two classes called by those of another task where that is asked for.
+
+    Raises:
+        PredictionError: the task is unknown, or one of the two has not two classes.
+    """
+    if not options.read_as:
+        return runs
+    try:
+        task = task_named(options.read_as)
+    except ValueError as error:
+        raise PredictionError(f"--read-as: {error}") from error
+    own = next(iter(runs.values()))[0].task
+    if len(task.classes) != 2 or len(own.classes) != 2:
+        raise PredictionError(
+            f"--read-as {task.name}: scores of {own.name} ({', '.join(own.classes)}) cannot be read as "
+            f"{', '.join(task.classes)}; both must have two classes, the second the positive one"
+        )
+    return {view: [replace(run, task=task, classes=task.classes) for run in of] for view, of in runs.items()}
+
+
+def _note_of_reading(runs: Mapping[View, list[LoadedRun]], options: PredictOptions) -> str:
+    """What must be said of networks that learned another task than the one their scores are read as."""
+    run = next(iter(runs.values()))[0]
+    learned = TASKS[run.recipe.task]
+    if not options.read_as or learned.name == run.task.name:
+        return ""
+    pairs = ", ".join(f"{one} as {other}" for one, other in zip(learned.classes, run.task.classes, strict=True))
+    return f"the networks learned {learned.name}; their scores are read as {run.task.name}: {pairs}"
 
 
 def _calibration(options: PredictOptions, task: Task, views: Sequence[View]) -> Calibration | None:
@@ -136,7 +175,7 @@ def _calibrated(scores: Scores, calibration: Calibration) -> Scores:
 
 
 def _score(
-    inputs: Iterator[Input], runs: Mapping[View, list[LoadedRun]], batch_size: int
+    inputs: Iterator[Input], runs: Mapping[View, list[LoadedRun]], options: PredictOptions
 ) -> tuple[dict[View, list[tuple[str, str]]], dict[View, list[NDArray[np.float64]]]]:
     keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
     scores: dict[View, list[NDArray[np.float64]]] = defaultdict(list)
@@ -144,12 +183,12 @@ def _score(
 
     def run_batch(view: View) -> None:
         if waiting[view]:
-            scores[view].extend(scores_of(runs[view], waiting.pop(view)))
+            scores[view].extend(scores_of(runs[view], waiting.pop(view), options.flips))
 
     for item in inputs:
         keys[item.view].append(item.key)
         waiting[item.view].append(item.pixels)
-        if len(waiting[item.view]) == batch_size:
+        if len(waiting[item.view]) == options.batch_size:
             run_batch(item.view)
     for view in list(waiting):
         run_batch(view)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from ensemble_mammo.records.subject import LEVELS, View
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
 
 
-def write_scores(scores: Scores, out: Path, models: Path, options: PredictOptions) -> None:
+def write_scores(scores: Scores, out: Path, models: Sequence[Path], options: PredictOptions) -> None:
     """Write `out/predictions/`; what an earlier call left of other views goes.
 
     Raises:
@@ -47,12 +48,12 @@ def write_scores(scores: Scores, out: Path, models: Path, options: PredictOption
     write_text(folder / ORIGIN, json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
 
 
-def as_json(scores: Scores, models: Path, fusion: Fusion) -> dict[str, Any]:
+def as_json(scores: Scores, models: Sequence[Path], fusion: Fusion) -> dict[str, Any]:
     """The scores of every level as JSON has them."""
     return {
         "task": scores.task.name,
         "classes": list(scores.task.classes),
-        "models": str(models),
+        "models": " ".join(str(folder) for folder in models),
         "fusion": fusion.rule,
         "notes": list(scores.notes),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
