@@ -84,7 +84,8 @@ def is_better(recipe: TrainRecipe, rows: Sequence[dict[str, float]]) -> bool:
     if recipe.keep == "best-loss":
         return rows[-1]["val_loss"] < min(row["val_loss"] for row in rows[:-1])
     if recipe.keep == "best-auc":
-        return rows[-1]["val_auc"] > max(row["val_auc"] for row in rows[:-1])
+        defined = [row["val_auc"] for row in rows[:-1] if not math.isnan(row["val_auc"])]
+        return rows[-1]["val_auc"] > max(defined, default=-math.inf)
     best = max((row["val_accuracy"], -row["val_loss"]) for row in rows[:-1])
     return (rows[-1]["val_accuracy"], -rows[-1]["val_loss"]) > best
 

@@ -73,3 +73,25 @@ def test_contrast_acts_about_the_image_own_mean():
     changed = augment(batch, AugmentRecipe(contrast=0.5), _seeds(0))
     assert changed.mean().item() == pytest.approx(batch.mean().item(), abs=1e-6)
     assert changed.std().item() != pytest.approx(batch.std().item(), rel=0.01)
+
+
+def test_shear_slides_rows_and_leaves_columns_upright_lengths():
+    draws = np.zeros((1, 9))
+    draws[0, 8] = 1
+    linear = affine_maps(AugmentRecipe(shear_deg=45), draws, 30, 30)[0, :, :2]
+    assert np.allclose(linear, [[1, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(("fill", "least"), [("edge", 0.49), ("reflection", 0.49), ("black", 0.0)])
+def test_what_enters_from_outside_is_as_the_recipe_says(fill, least):
+    recipe = AugmentRecipe(rotation_deg=45, zoom=0.3, fill=fill)
+    changed = augment(torch.full((8, 1, 40, 40), 0.5), recipe, _seeds(*range(8)))
+    assert changed.min() >= least
+    assert (fill == "black") == bool(changed.min() == 0)
+
+
+def test_shear_changes_no_other_draw():
+    batch = torch.rand(3, 1, 20, 12)
+    plain = AugmentRecipe(zoom=0.2, flip_vertical=True)
+    sheared = AugmentRecipe(zoom=0.2, flip_vertical=True, shear_deg=1e-9)
+    assert torch.allclose(augment(batch, plain, _seeds(1, 2, 3)), augment(batch, sheared, _seeds(1, 2, 3)), atol=1e-5)

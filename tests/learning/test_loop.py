@@ -11,6 +11,7 @@ from ensemble_mammo.learning import loop
 from ensemble_mammo.learning.device import resolve_device, resolve_precision
 from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.loop import HISTORY, Samples, Setting, State, evaluate, fit, train_one_epoch
+from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import balanced_weights, make_optimizer
 from ensemble_mammo.learning.schedule import Plan, set_trainable
 from ensemble_mammo.records.recipe import StageRecipe
@@ -226,3 +227,53 @@ def test_devices_and_precisions_are_resolved_in_words(monkeypatch):
 def test_a_setting_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         _setting(tiny_recipe()).seed = 1
+
+
+def test_an_epoch_of_fewer_images_shows_so_many_and_others_the_next_time(dataset):
+    recipe = tiny_recipe(epochs=2, images_an_epoch=8)
+    told, seen = [], []
+    setting = _setting(recipe, progress=told.append)
+    samples = _samples(dataset, "train", recipe)
+    original = samples.images.__class__.__getitem__
+
+    class Watched(samples.images.__class__):
+        def __getitem__(self, index):
+            seen.append(index)
+            return original(self, index)
+
+    samples.images.__class__ = Watched
+    fit(State(loop_network()), samples, _samples(dataset, "val", recipe), setting, _nothing)
+    assert [(a.epoch, a.batches) for a in told] == [(1, 2), (1, 2), (2, 2), (2, 2)]
+    assert len(set(seen[:8])) == len(set(seen[8:])) == 8 and set(seen[:8]) != set(seen[8:])
+
+
+def test_a_collage_trains_and_its_share_of_batches_is_kept(dataset, monkeypatch):
+    recipe = tiny_recipe(network="test_resnet", epochs=1, collage=1.0)
+    shapes = []
+    real = loop.judged_side_by_side
+
+    def watched(network, batch):
+        shapes.append(tuple(batch.shape))
+        return real(network, batch)
+
+    monkeypatch.setattr(loop, "judged_side_by_side", watched)
+    torch.manual_seed(0)
+    state = loop.begin(_setting(recipe), 4)
+    fit(state, _samples(dataset, "train", recipe), _samples(dataset, "val", recipe), _setting(recipe), _nothing)
+    assert shapes == [(4, 1, 32, 32), (4, 1, 32, 32), (5, 1, 32, 32)]
+    half = _setting(tiny_recipe(collage=0.5))
+    share = np.mean([loop._is_collage(half, 0, number) for number in range(2000)])
+    assert share == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_auc_of_two_classes_is_scikit_learns_and_of_more_undefined(dataset):
+    from sklearn.metrics import roc_auc_score
+
+    recipe = tiny_recipe()
+    samples = _samples(dataset, "train", recipe)
+    two = Samples(samples.images, samples.targets % 2)
+    network = create_network(recipe.network, 2)
+    setting = Setting(recipe, torch.device("cpu"), torch.float32, torch.ones(2))
+    judged = evaluate(network, two, setting)
+    assert judged.auc == pytest.approx(roc_auc_score(two.targets, judged.scores[:, 1]))
+    assert math.isnan(evaluate(Plain(), samples, _setting(recipe)).auc)

@@ -127,3 +127,23 @@ def test_frozen_norms_keep_their_statistics():
 def test_more_groups_than_there_are_is_an_error():
     with pytest.raises(RecipeError, match=r"'top:9'.*5 feature groups"):
         set_trainable(timm.create_model("test_resnet"), "top:9")
+
+
+def test_from_a_module_on_all_that_comes_after_it_learns_with_the_head():
+    network = timm.create_model("test_resnet", num_classes=4)
+    names = {name.split(".")[0] for name, _ in set_trainable(network, "from:layer3.0")}
+    assert names == {"layer3", "layer4", "fc"}
+    assert not network.layer2[0].conv1.weight.requires_grad and network.layer3[0].conv1.weight.requires_grad
+
+
+def test_an_unknown_module_is_refused_with_the_nearest_name():
+    with pytest.raises(RecipeError, match=r"'from:layer9', the network has no such module; did you mean .*layer"):
+        set_trainable(timm.create_model("test_resnet"), "from:layer9")
+
+
+def test_the_best_auc_keeps_an_epoch_and_an_undefined_one_never_does():
+    recipe = _recipe(keep="best-auc")
+    aucs = [0.6, 0.7, math.nan, 0.7, 0.71]
+    rows = [{"val_auc": auc} for auc in aucs]
+    assert [is_better(recipe, rows[: n + 1]) for n in range(5)] == [True, True, False, False, True]
+    assert needs_validation(recipe) == ["train.keep = 'best-auc'"]

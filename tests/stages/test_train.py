@@ -16,7 +16,10 @@ from safetensors.torch import load_file
 
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError, TrainingError
-from ensemble_mammo.learning.checkpoint import load_run
+from ensemble_mammo.learning.checkpoint import load_run, load_runs
+from ensemble_mammo.learning.images import fit
+from ensemble_mammo.records.manifest import read_dataset
+from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.recipe import AugmentRecipe, StageRecipe
 from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 from ensemble_mammo.records.subject import View
@@ -313,3 +316,83 @@ def test_threads_sleep_where_they_wait_so_that_busy_machines_stay_quick():
     environment["PYTHONPATH"] = str(Path(ensemble_mammo.__file__).parents[1])
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["PASSIVE"]
+
+
+@pytest.fixture(scope="module")
+def pathology(tmp_path_factory):
+    """Images of two views and two classes: dark benign, bright malignant; train, val and test."""
+    root = tmp_path_factory.mktemp("pathology")
+    made = tiny_dataset(root, train=16, val=8)
+    table = made.table.assign(
+        view=["CC_R", "MLO_L"] * 12,
+        pathology=["malignant" if label in "CD" else "benign" for label in made.table["density"]],
+        split=["train"] * 14 + ["val"] * 6 + ["test"] * 4,
+    )
+    table.to_csv(root / "manifest.csv", index=False)
+    return read_dataset(root)
+
+
+def pooled(task="pathology", **fields):
+    recipe = tiny_recipe(network="test_resnet", **fields)
+    return dataclasses.replace(recipe, task=task, pooled=True)
+
+
+def test_a_pooled_recipe_trains_one_network_on_all_views(pathology, tmp_path):
+    result = train(pathology, None, pooled(keep="best-auc"), tmp_path / "runs", TrainOptions(device="cpu"))
+    assert result.folder == tmp_path / "runs" / "ANY" and result.info["view"] == "ANY"
+    assert sum(result.info["images"]["train"].values()) == 14
+    assert result.info["val_auc"] == result.history["val_auc"].max()
+    run = load_run(result.folder)
+    assert run.view is None and run.classes == ("benign", "malignant")
+    everywhere = load_runs(tmp_path / "runs")
+    assert list(everywhere) == list(View)
+    assert len({id(own[0].network) for own in everywhere.values()}) == 1
+    again = train(pathology, None, pooled(keep="best-auc"), tmp_path / "runs", TrainOptions(device="cpu"))
+    assert again.info == result.info
+
+
+def test_a_pooled_recipe_and_a_view_do_not_go_together(pathology, tmp_path):
+    with pytest.raises(RecipeError, match="pooled, one network for all views; it cannot be trained for CC_R alone"):
+        train(pathology, View.CC_R, pooled(), tmp_path)
+    with pytest.raises(RecipeError, match="one network a view; name the view, or set pooled"):
+        train(pathology, None, tiny_recipe(), tmp_path)
+
+
+def test_the_best_auc_is_refused_for_more_than_two_classes(pathology, tmp_path):
+    with pytest.raises(RecipeError, match="best-auc' is for two classes, task density has 4"):
+        train(pathology, None, pooled("density", keep="best-auc"), tmp_path)
+
+
+def test_the_mean_of_the_training_images_is_computed_and_stored(pathology, tmp_path):
+    recipe = pooled(epochs=1)
+    recipe = dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, centre="training", std=1 / 255))
+    result = train(pathology, None, recipe, tmp_path / "runs", TrainOptions(device="cpu"))
+    stored = load_run(result.folder).recipe.input
+    rows = pathology.rows(split="train")
+    means = [fit(read_png16(pathology.root / file), recipe.input)[0].mean().item() for file in rows["file"]]
+    assert stored.mean == pytest.approx(np.mean(means), rel=1e-5) and stored.std == pytest.approx(1 / 255)
+    train(pathology, None, recipe, tmp_path / "runs", TrainOptions(device="cpu"))  # the same run, taken as it is
+
+
+def test_a_run_starts_from_another_and_knows_whom_that_one_learned_from(pathology, tmp_path):
+    options = TrainOptions(device="cpu")
+    first = train(pathology, None, pooled(epochs=1), tmp_path / "first", options)
+    network = dataclasses.replace(pooled().network, pretrained="run", weights_file=str(tmp_path / "first"))
+    recipe = dataclasses.replace(pooled(epochs=1, stages=(StageRecipe(1e-12),), frozen_norm=True), network=network)
+    second = train(pathology, None, recipe, tmp_path / "second", options)
+    before, after = (load_file(run.folder / "weights.safetensors") for run in (first, second))
+    assert all(torch.allclose(before[key], after[key], atol=1e-6) for key in before)
+    assert second.info["started_from"]["task"] == "pathology"
+    assert second.info["learned_from"] == first.info["learned_from"]
+    swapped = pathology.table.assign(split=["test"] * 4 + list(pathology.table["split"][:-4]))
+    other = dataclasses.replace(pathology, table=swapped)
+    with pytest.raises(DatasetError, match=r"4 subjects held out here, such as s000, are known to the run"):
+        train(other, None, recipe, tmp_path / "third", options)
+    allowed = dataclasses.replace(options, allow_leakage=True)
+    assert "known to the run" in train(other, None, recipe, tmp_path / "third", allowed).info["leaks"][0]
+
+
+def test_a_start_must_be_one_run(pathology, tmp_path):
+    network = dataclasses.replace(pooled().network, pretrained="run", weights_file=str(tmp_path / "nowhere"))
+    with pytest.raises(RunError, match="nowhere: no such folder"):
+        train(pathology, None, dataclasses.replace(pooled(), network=network), tmp_path / "runs")
