@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Device, Json, Models, Out, Seed, Split, Views, Workers, source_of, valid
+from ensemble_mammo.cli.options import (
+    Device,
+    Json,
+    Models,
+    OtherSource,
+    Out,
+    Seed,
+    Split,
+    Views,
+    Workers,
+    source_of,
+    valid,
+)
 
 
 @app.command()
@@ -18,6 +30,7 @@ def explain(
     data: Annotated[Path | None, typer.Option("--data", help="A prepared dataset.")] = None,
     split: Split = "",
     views: Views = None,
+    other_source: OtherSource = False,
     method: Annotated[
         str, typer.Option(help="grad-cam, class-map, grad-cam++, layer-cam, hires-cam, score-cam, …")
     ] = "grad-cam",
@@ -46,7 +59,7 @@ def explain(
     options = valid(
         ExplainOptions, split, views, method, class_name, device=device, workers=workers, html=html, boxes=boxes,
         measure=measure, measure_images=measure_images, tolerance_px=tolerance, deletion_fill=deletion_fill,
-        resamples=resamples, seed=seed,
+        resamples=resamples, seed=seed, other_source=other_source,
     )  # fmt: skip
     maps = run(source_of(data, subject_dir), models, out, options)
     if json_:

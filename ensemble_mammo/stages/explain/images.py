@@ -56,8 +56,8 @@ def images_to_explain(
         RunError: no run of a view that is there.
     """
     if isinstance(source, Dataset):
-        for view, run in runs.items():
-            source.require_preparation(run.preparation, view)
+        said = [source.require_preparation(run.preparation, v, options.other_source) for v, run in runs.items()]
+        notes += [note for note in dict.fromkeys(said) if note]
         rows = source.rows(split=options.split or None)
         rows = rows[rows["view"].isin(list(runs))]
         if rows.empty:

@@ -31,6 +31,8 @@ class ExplainOptions:
     "processes that read files; 0: one a core"
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
+    other_source: bool = False
+    "of a dataset: its files may have been read otherwise than those of the training (another kind of source)"
     html: bool = False
     "a page an exam with its four views, map, window and scores, and a page that lists them"
     boxes: Path | None = None
