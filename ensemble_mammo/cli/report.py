@@ -124,6 +124,14 @@ def report(
         Path | None,
         typer.Option("--maps", help="Folder that `explain --measure` wrote, to be shown.", rich_help_panel="Studies"),
     ] = None,
+    heatmaps: Annotated[
+        Path | None,
+        typer.Option(
+            "--heatmaps",
+            help="Folder that `heatmap --data` wrote: lesions found, by the masks of --data.",
+            rich_help_panel="Studies",
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", help="report.json of a cheap method, to stand beside.", rich_help_panel="Studies"),
@@ -164,7 +172,7 @@ def report(
         ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups,
         by=tuple(by or ()), readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
         sensitivity=sensitivity, specificity=specificity, coverage=coverage, plan_width=plan_width, studies=studies,
-        maps=maps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
+        maps=maps, heatmaps=heatmaps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
     )  # fmt: skip
     found: Report = run(list(files), truth, out, options)
     report_table(found, out, json_)

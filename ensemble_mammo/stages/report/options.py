@@ -58,6 +58,8 @@ class ReportOptions:
     "of fusion: subsets of views, rules, learned weights (nested folds: some seconds)"
     maps: Path | None = None
     "a folder that `explain --measure` wrote, whose table and maps the report shows"
+    heatmaps: Path | None = None
+    "a folder that `heatmap` wrote, whose boxes are held against the masks of the dataset's lesions"
     baseline: Path | None = None
     "report.json of a cheap method on the same data, whose figures stand beside these"
     tables: tuple[str, ...] = ()
