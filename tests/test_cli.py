@@ -18,7 +18,7 @@ import ensemble_mammo
 from ensemble_mammo.cli import app, main
 from ensemble_mammo.errors import DatasetError
 
-VERBS = ("prepare", "audit", "train", "predict", "fuse", "report", "explain", "reproduce", "demo")
+VERBS = ("prepare", "audit", "patches", "train", "predict", "fuse", "heatmap", "report", "explain", "reproduce", "demo")
 
 
 @pytest.fixture

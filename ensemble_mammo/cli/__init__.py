@@ -6,9 +6,11 @@ from ensemble_mammo.cli.app import app, main
 from ensemble_mammo.cli import (
     prepare,
     audit,
+    patches,
     train,
     predict,
     fuse,
+    heatmap,
     report,
     explain,
     reproduce,
@@ -16,4 +18,18 @@ from ensemble_mammo.cli import (
 )  # as --help lists them
 # isort: on
 
-__all__ = ["app", "audit", "demo", "explain", "fuse", "main", "predict", "prepare", "report", "reproduce", "train"]
+__all__ = [
+    "app",
+    "audit",
+    "demo",
+    "explain",
+    "fuse",
+    "heatmap",
+    "main",
+    "patches",
+    "predict",
+    "prepare",
+    "report",
+    "reproduce",
+    "train",
+]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ensemble_mammo.imaging.breast import Box
 from ensemble_mammo.records.subject import View
 
 RGB = NDArray[np.uint8]
@@ -102,6 +103,28 @@ def draw_contours(
         for line in polylines:
             if len(line) > 1:
                 draw.line([(float(x), float(y)) for x, y in line], fill=colour, width=thick)
+    return np.asarray(image).copy()
+
+
+def draw_boxes(picture: RGB, boxes: Sequence[Box], texts: Sequence[str], colour: str = "#00e5ff") -> RGB:
+    """Draw rectangles over a picture, a text above each (below where there is no room above).
+
+    Args:
+        picture: `[H, W, 3]`.
+        boxes: in pixels of the picture; they may reach over its edge.
+        texts: one a box, such as its score.
+        colour: of lines and texts.
+    """
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    thick = max(1, round(picture.shape[0] / 400))
+    size = max(10, round(picture.shape[0] / 45))
+    font = ImageFont.load_default(size=size)
+    for box, text in zip(boxes, texts, strict=True):
+        bottom, right = box.top + max(1, box.height) - 1, box.left + max(1, box.width) - 1
+        draw.rectangle((box.left, box.top, right, bottom), outline=colour, width=thick)
+        above = box.top - size - thick
+        draw.text((max(0, box.left), above if above >= 0 else bottom + thick), text, fill=colour, font=font)
     return np.asarray(image).copy()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ensemble_mammo.imaging.overlay import contours, draw_contours, grey_rgb, overlay, sheet
+from ensemble_mammo.imaging.breast import Box
+from ensemble_mammo.imaging.overlay import contours, draw_boxes, draw_contours, grey_rgb, overlay, sheet
 from ensemble_mammo.records.subject import View
 
 
@@ -78,3 +79,14 @@ def test_panels_meet_in_the_middle_and_a_missing_view_is_said():
     lower = page[page.shape[0] // 2 + 30 :]
     assert (lower > 120).any(), "words stand where the MLO views would"
     assert sheet({}, panel_height=100).ndim == 3
+
+
+def test_boxes_are_drawn_at_their_edges_with_their_text_above_or_below():
+    plain = np.zeros((100, 80, 3), np.uint8)
+    found = draw_boxes(plain, [Box(40, 20, 30, 25), Box(2, 50, 10, 20)], ["0.9", "0.1"], "#ffffff")
+    assert not plain.any() and found.shape == plain.shape
+    for row, column in ((40, 20), (69, 20), (40, 44), (69, 44), (2, 50), (11, 69)):
+        assert found[row, column].tolist() == [255, 255, 255]
+    assert not found[45:65, 25:40].any() and not found[72:].any()
+    assert found[28:39, 20:45].any() and not found[0, :45].any()
+    assert found[14:26, 50:].any()

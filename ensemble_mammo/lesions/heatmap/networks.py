@@ -1,0 +1,93 @@
+"""The patch classifiers whose maps are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ensemble_mammo.errors import RunError
+from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun, load_runs
+from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.provenance import provenance
+from ensemble_mammo.records.marks import mark_of
+from ensemble_mammo.records.subject import View
+
+TASK = "patch"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The patch classifiers of each view; a pooled one stands under all."""
+
+    runs: Mapping[View, Sequence[LoadedRun]]
+    "of one patch size; those of a view are averaged"
+
+    @property
+    def first(self) -> LoadedRun:
+        """One of them: they share classes and patch size."""
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def patch_px(self) -> int:
+        """Rows and columns of a patch."""
+        return self.first.recipe.input.height
+
+    def of(self, view: View, subject: str) -> list[LoadedRun]:
+        """Those of a view that did not learn from the subject; all of them where every one did."""
+        mark = mark_of(subject)
+        own = self.runs[view]
+        return [run for run in own if mark not in (run.info.get("learned_from") or ())] or list(own)
+
+    def seen(self, images: Iterable[tuple[View, str]]) -> tuple[set[str], set[str]]:
+        """The subjects that the networks chosen for them learned from; and those spared it by the choice.
+
+        Args:
+            images: view and subject of each.
+        """
+        known: set[str] = set()
+        spared: set[str] = set()
+        for view, subject in set(images):
+            chosen = self.of(view, subject)
+            if any(mark_of(subject) in (run.info.get("learned_from") or ()) for run in chosen):
+                known.add(subject)
+            elif len(chosen) < len(self.runs[view]):
+                spared.add(subject)
+        return known, spared - known
+
+    def identity(self) -> list[str]:
+        """The checksum of each network's weights."""
+        folders = dict.fromkeys(run.folder for own in self.runs.values() for run in own)
+        return [(folder / CHECKSUM).read_text(encoding="utf-8").split()[0] for folder in folders]
+
+    def provenance(self) -> dict[str, list[dict[str, Any]]]:
+        """What they say of their training, by view."""
+        return provenance(self.runs)
+
+
+def networks_at(models: Sequence[Path], device: str = "auto") -> Networks:
+    """The patch classifiers of one folder of runs or several.
+
+    Raises:
+        RunError: no runs there, no patch classifiers, or such as cannot be averaged.
+    """
+    where = " and ".join(str(folder) for folder in models)
+    if not models:
+        raise RunError("no folder of runs was given; name a patch classifier with --models")
+    runs = load_runs(list(models), device=resolve_device(device))
+    first = next(iter(runs.values()))[0]
+    if first.task.name != TASK:
+        raise RunError(
+            f"{where}: trained for the task {first.task.name!r}, and a heatmap takes a patch classifier; cut patches "
+            "with `ensemble-mammo patches --data DATASET --out PATCHES`, then train one: `ensemble-mammo train "
+            "--recipe cancer/patch-… --data PATCHES`"
+        )
+    own = [run for of_view in runs.values() for run in of_view]
+    sizes = sorted({(run.recipe.input.height, run.recipe.input.width) for run in own})
+    if len(sizes) > 1 or sizes[0][0] != sizes[0][1]:
+        said = ", ".join(f"{height} x {width}" for height, width in sizes)
+        raise RunError(f"{where}: patches of {said} pixels; expected squares of one size")
+    if any(run.preparation != first.preparation for run in own):
+        raise RunError(f"{where}: trained on images prepared differently; give runs of one preparation")
+    return Networks(runs)
