@@ -34,7 +34,9 @@ from ensemble_mammo.cli.options import (
 def prepare(
     kind: Annotated[
         str,
-        typer.Argument(help="folders, dicom, manifest, inbreast, cbis-ddsm, coco, mini-mias, ddsm, rsna, vindr, join."),
+        typer.Argument(
+            help="folders, dicom, manifest, inbreast, cbis-ddsm, coco, mini-mias, ddsm, rsna, vindr, join, control."
+        ),
     ],
     path: Annotated[Path, typer.Argument(help="The archive's folder; nothing in it is changed.")],
     out: Out = Path("dataset"),
@@ -83,6 +85,9 @@ def prepare(
     seconds: Seconds = 60.0,
     strict: Annotated[bool, typer.Option("--strict", help="A file that cannot be read ends the work.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing dataset anew.")] = False,
+    lesions: Annotated[
+        str | None, typer.Option("--lesions", help="Of a control: blotted (default), alone or no-breast.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Turn an archive into a dataset: 16-bit PNGs, manifest.csv, a folder-per-class tree."""
@@ -111,13 +116,23 @@ def prepare(
     preparation = valid(replace, usual, **{name: value for name, value in said.items() if value is not None})
     limits = valid(Limits, max_pixels, max_bytes, seconds)
     division = valid(Division, _shares(split), folds, seed)
+    given = [f"--{name.replace('_', '-')}" for name, value in said.items() if value is not None]
+    if kind in ("join", "control") and given:
+        whose = "joined images" if kind == "join" else "a dataset's images"
+        raise typer.BadParameter(f"{', '.join(given)}: {whose} are prepared already; leave it out")
+    if lesions is not None and kind != "control":
+        raise typer.BadParameter(f"--lesions {lesions}: goes with `prepare control`")
     if kind == "join":
         from ensemble_mammo.workflows.join import JoinOptions, join
 
-        given = [f"--{name.replace('_', '-')}" for name, value in said.items() if value is not None]
-        if given:
-            raise typer.BadParameter(f"{', '.join(given)}: joined images are prepared already; leave it out")
         dataset = join(path, out, JoinOptions(labels, task, division, restart))
+    elif kind == "control":
+        from ensemble_mammo.workflows.control import ControlOptions, control
+
+        if split or folds or labels or full_size:
+            raise typer.BadParameter("--split, --folds, --labels, --full-size: a control keeps those of its dataset")
+        dataset = control(path, out, valid(ControlOptions, lesions or "blotted", seed, workers, restart))
+        task = str(read_description(dataset.root).get("task", task))
     else:
         options = PrepareOptions(archive, preparation, limits, division, full_size, workers, strict, restart)
         dataset = run(kind, path, out, options)

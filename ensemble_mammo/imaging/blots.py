@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.breast import Box, breast_mask
 from ensemble_mammo.imaging.prepared import resized
 from ensemble_mammo.records.png16 import WHITE
@@ -49,6 +51,47 @@ def outside_only(pixels: Pixels, mask: Mask) -> Pixels:
     return np.where(mask, np.uint16(0), pixels)
 
 
+def known_boxes(lesions: pd.DataFrame) -> dict[str, tuple[Box, ...]]:
+    """image_id -> boxes, in the prepared image, of those of its lesions that have a mask; () where none has.
+
+    Args:
+        lesions: rows of lesions.csv.
+
+    Raises:
+        DatasetError: a lesion with a mask whose box is no box.
+    """
+    boxes: dict[str, tuple[Box, ...]] = {}
+    columns = [lesions[name].tolist() for name in ("lesion_id", "image_id", "mask", "top", "left", "height", "width")]
+    for lesion_id, image_id, mask, *corners in zip(*columns, strict=True):
+        boxes.setdefault(image_id, ())
+        if not mask:
+            continue
+        try:
+            top, left, height, width = (int(float(number)) for number in corners)
+        except (ValueError, OverflowError) as error:
+            raise DatasetError(
+                f"lesions.csv: lesion {lesion_id} has a mask, but top, left, height and width are "
+                f"{', '.join(map(repr, corners))}, expected four numbers; prepare the dataset again"
+            ) from error
+        boxes[image_id] = (*boxes[image_id], Box(top, left, height, width))
+    return boxes
+
+
+def surroundings(shape: tuple[int, ...], boxes: Sequence[Box]) -> Mask:
+    """Where lesions lie and what is around them: `[H, W]`, True in every box and a quarter of its size around it.
+
+    Args:
+        shape: (H, W) of the image.
+        boxes: of the lesions, in pixels of the image; they may reach over its edge.
+    """
+    covered = np.zeros(shape, bool)
+    for box in boxes:
+        top, left = box.top - round(AROUND * box.height), box.left - round(AROUND * box.width)
+        bottom, right = box.top + round((1 + AROUND) * box.height), box.left + round((1 + AROUND) * box.width)
+        covered[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+    return covered
+
+
 def blotted(pixels: Pixels, mask: Mask, boxes: Sequence[Box]) -> Pixels:
     """The image with every box, and a quarter of its size around it, filled with the median of the breast elsewhere.
 
@@ -57,13 +100,37 @@ def blotted(pixels: Pixels, mask: Mask, boxes: Sequence[Box]) -> Pixels:
         mask: `[H, W]`, True on the breast.
         boxes: of the lesions, in pixels of the image; they may reach over its edge.
     """
-    hidden = np.zeros(mask.shape, bool)
-    for box in boxes:
-        top, left = box.top - round(AROUND * box.height), box.left - round(AROUND * box.width)
-        bottom, right = box.top + round((1 + AROUND) * box.height), box.left + round((1 + AROUND) * box.width)
-        hidden[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+    hidden = surroundings(mask.shape, boxes)
     rest = pixels[mask & ~hidden]
     return np.where(hidden, np.uint16(np.median(rest) if rest.size else 0), pixels)
+
+
+def alone(pixels: Pixels, boxes: Sequence[Box]) -> Pixels:
+    """The image with all black but every box and a quarter of its size around it: what `blotted` hides.
+
+    Args:
+        pixels: `[H, W]`.
+        boxes: of the lesions, in pixels of the image; they may reach over its edge.
+    """
+    return np.where(surroundings(pixels.shape, boxes), pixels, np.uint16(0))
+
+
+def area_share(mask: Mask, boxes: Sequence[Box]) -> float:
+    """Area of the largest box over the area of the breast, 1 at most; 0 without a box, nan without a breast.
+
+    Args:
+        mask: `[H, W]`, True on the breast.
+        boxes: of the lesions, in pixels of the image.
+    """
+    if not boxes:
+        return 0.0
+    breast = int(mask.sum())
+    return min(1.0, largest(boxes).height * largest(boxes).width / breast) if breast else float("nan")
+
+
+def largest(boxes: Sequence[Box]) -> Box:
+    """The box of the largest area, the first of several."""
+    return max(boxes, key=lambda box: box.height * box.width)
 
 
 def stray_boxes(mask: Mask, sizes: Sequence[Box], seed: int) -> list[Box]:

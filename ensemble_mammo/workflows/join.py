@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,14 +14,13 @@ import pandas as pd
 
 import ensemble_mammo
 from ensemble_mammo.archives.folders import write_folders
-from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.division import Division
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.files import link_or_copy, write_text
+from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.lesion import LESION_COLUMNS, LESIONS
 from ensemble_mammo.records.manifest import (
     COLUMNS,
-    DESCRIPTION,
     MANIFEST,
     Dataset,
     check_table,
@@ -32,13 +30,12 @@ from ensemble_mammo.records.manifest import (
 )
 from ensemble_mammo.records.splits import SPLITS, deal
 from ensemble_mammo.records.task import TASKS, highest_labels, task_named
+from ensemble_mammo.workflows.beside import linked, made_beside, refuse_target
 from ensemble_mammo.workflows.join_map import Part, Renaming, read_map, read_plan, refuse_preparations, renamed
 
 _log = logging.getLogger(__name__)
 _FILES = {"file": "images", "full_file": "full"}
 _MASKS = {"mask": "masks", "full_mask": "full-masks"}
-_OWN = ("images", "full", "masks", "full-masks", "folders", LESIONS, DESCRIPTION, MANIFEST)
-"what a dataset's folder holds; the manifest last, since it makes the folder a dataset"
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def join(plan: Path, out: Path, options: JoinOptions | None = None) -> Dataset:
     options = options or JoinOptions()
     task_named(options.task)
     parts = read_plan(plan)
-    _refuse_target(out, parts, options.restart)
+    refuse_target(out, [part.dataset.root for part in parts], options.restart)
     refuse_preparations(plan, parts)
     renamings = read_map(options.labels, parts) if options.labels else ()
     sources, table = _joined_images(parts, renamings, options.labels)
@@ -82,37 +79,14 @@ def join(plan: Path, out: Path, options: JoinOptions | None = None) -> Dataset:
     notes = _notes(parts, table)
     for note in notes:
         _log.warning("%s", note)
-    made = out.resolve().with_name(f".{out.resolve().name}.joining")
-    shutil.rmtree(made, ignore_errors=True)
-    try:
+    with made_beside(out) as made:
         for source, target in (*sources, *masks):
-            _link(source, made / target)
+            linked(source, made / target)
         write_folders(Dataset(made, table, parts[0].dataset.preparation))
         if len(lesions):
             write_text(made / LESIONS, lesions.to_csv(index=False, lineterminator="\n"))
         write_table(made, table, _description(plan, parts, renamings, options, table, lesions) | {"notes": notes})
-        _move(made, out)
-    except OSError as error:
-        if isinstance(error, OutputError | DatasetError):
-            raise
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return read_dataset(out)
-
-
-def _refuse_target(out: Path, parts: Sequence[Part], restart: bool) -> None:
-    whole = out.resolve()
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file, expected a folder; give another --out")
-    for part in parts:
-        root = part.dataset.root.resolve()
-        if root.is_relative_to(whole) or whole.is_relative_to(root):
-            raise OutputError(f"{out}: and the dataset {part.dataset.root} lie in one another; give another --out")
-    if (out / MANIFEST).exists() and not restart:
-        raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
-    if not (out / MANIFEST).exists() and (there := [name for name in _OWN if (out / name).exists()]):
-        raise OutputError(f"{out}: holds {', '.join(there)}, but no dataset; give another --out")
 
 
 def _joined_images(
@@ -159,12 +133,6 @@ def _pairs(part: Part, old: pd.Series, new: pd.Series) -> Iterator[tuple[Path, s
     for source, target in zip(old, new, strict=True):
         if source:
             yield part.dataset.root / source, target
-
-
-def _link(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise DatasetError(f"{source}: missing; prepare that dataset again")
-    link_or_copy(source, target)
 
 
 def _divided(plan: Path, table: pd.DataFrame, options: JoinOptions) -> pd.DataFrame:
@@ -244,17 +212,3 @@ def _description(
         "left_out": [],
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
     }
-
-
-def _move(made: Path, out: Path) -> None:
-    """Bring what was made to its place; the old manifest goes first, the new one comes last."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in reversed(_OWN):
-        old = out / name
-        if old.is_dir():
-            shutil.rmtree(old)
-        else:
-            old.unlink(missing_ok=True)
-    for name in _OWN:
-        if (made / name).exists():
-            (made / name).replace(out / name)

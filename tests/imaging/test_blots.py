@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from ensemble_mammo.imaging.blots import blotted, breast_of, outside_only, stray_boxes, strips, thumbnail
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.imaging.blots import (
+    alone,
+    area_share,
+    blotted,
+    breast_of,
+    known_boxes,
+    outside_only,
+    stray_boxes,
+    strips,
+    surroundings,
+    thumbnail,
+)
 from ensemble_mammo.imaging.breast import Box
 from ensemble_mammo.imaging.phantom import phantom_exam
 from ensemble_mammo.records.subject import View
@@ -79,6 +92,40 @@ def test_stray_blots_lie_in_the_breast_with_the_sizes_given_and_repeat_with_the_
     assert boxes == stray_boxes(mask, sizes, seed=3)
     assert boxes != stray_boxes(mask, sizes, seed=4)
     assert stray_boxes(np.zeros((5, 5), bool), sizes, seed=0) == []
+
+
+def test_what_is_left_alone_is_what_a_blot_hides() -> None:
+    image = np.random.default_rng(0).integers(1, 65_536, (60, 50)).astype(np.uint16)
+    boxes = [Box(10, 30, 8, 12), Box(50, -3, 20, 8)]
+    naive = np.zeros((60, 50), bool)
+    for row in range(60):
+        for column in range(50):
+            naive[row, column] = (8 <= row < 20 and 27 <= column < 45) or (row >= 45 and column < 7)
+    kept = alone(image, boxes)
+    assert np.array_equal(surroundings(image.shape, boxes), naive)
+    assert np.array_equal(kept, image * naive)
+    hidden = blotted(image, np.ones(image.shape, bool), boxes)
+    assert np.array_equal(hidden[~naive], image[~naive])
+    assert set(hidden[naive]) == {np.uint16(np.median(image[~naive]))}
+    assert not alone(image, []).any()
+
+
+def test_the_area_is_that_of_the_largest_box_as_a_share_of_the_breast() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[:10] = True
+    assert area_share(mask, [Box(0, 0, 4, 5), Box(3, 3, 6, 5)]) == pytest.approx(30 / 200)
+    assert area_share(mask, [Box(0, 0, 20, 20)]) == 1
+    assert area_share(mask, []) == 0
+    assert np.isnan(area_share(np.zeros((4, 4), bool), [Box(0, 0, 2, 2)]))
+
+
+def test_boxes_come_from_lesions_with_a_mask_and_one_without_numbers_is_named() -> None:
+    names = ["lesion_id", "image_id", "mask", "top", "left", "height", "width"]
+    rows = [("a1", "a", "m.png", "1", "2", "3", "4"), ("a2", "a", "", "", "", "", ""), ("b1", "b", "", "", "", "", "")]
+    assert known_boxes(pd.DataFrame(rows, columns=names)) == {"a": (Box(1, 2, 3, 4),), "b": ()}
+    damaged = pd.DataFrame([("a1", "a", "m.png", "", "2", "3", "4")], columns=names)
+    with pytest.raises(DatasetError, match="lesion a1 has a mask, but top, left, height and width are '', '2'"):
+        known_boxes(damaged)
 
 
 def test_a_thumbnail_has_32_by_32_values_from_0_to_1(pixels: np.ndarray) -> None:
