@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ensemble_mammo.learning.cam import activation_map, activation_maps
     from ensemble_mammo.learning.checkpoint import load_run, runs_in
     from ensemble_mammo.learning.scores import scores_of
+    from ensemble_mammo.lesions.heatmap import LesionMapOptions, heatmap
+    from ensemble_mammo.lesions.patches import PatchOptions, patches
     from ensemble_mammo.merit.figures import figures_of
     from ensemble_mammo.merit.fusion import Fusion, fuse
     from ensemble_mammo.merit.inputs.columns import columns_of
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.stages.prepare import PrepareOptions, prepare
     from ensemble_mammo.stages.report import ReportOptions, report
     from ensemble_mammo.stages.train import TrainOptions, train
+    from ensemble_mammo.workflows.control import ControlOptions, control
     from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
     from ensemble_mammo.workflows.reproduce import ReproduceOptions, reproduce
 
@@ -69,6 +72,8 @@ _HOME = {
     "learning.cam": ["activation_map", "activation_maps"],
     "learning.checkpoint": ["load_run", "runs_in"],
     "learning.scores": ["scores_of"],
+    "lesions.heatmap": ["heatmap", "LesionMapOptions"],
+    "lesions.patches": ["PatchOptions", "patches"],
     "merit.figures": ["figures_of"],
     "merit.fusion": ["Fusion", "fuse"],
     "merit.inputs.columns": ["columns_of"],
@@ -89,6 +94,7 @@ _HOME = {
     "stages.prepare": ["PrepareOptions", "prepare"],
     "stages.report": ["ReportOptions", "report"],
     "stages.train": ["TrainOptions", "train"],
+    "workflows.control": ["control", "ControlOptions"],
     "workflows.crossval": ["CrossvalOptions", "crossval"],
     "workflows.reproduce": ["ReproduceOptions", "reproduce"],
 }
@@ -101,6 +107,8 @@ __all__ = [  # noqa: RUF022 - sorted without regard to case
     "audit",
     "AuditOptions",
     "columns_of",
+    "control",
+    "ControlOptions",
     "crossval",
     "CrossvalOptions",
     "Dataset",
@@ -111,9 +119,13 @@ __all__ = [  # noqa: RUF022 - sorted without regard to case
     "figures_of",
     "fuse",
     "Fusion",
+    "heatmap",
+    "LesionMapOptions",
     "Limits",
     "load_recipe",
     "load_run",
+    "patches",
+    "PatchOptions",
     "predict",
     "Predictions",
     "PredictOptions",
