@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning import weights
-from ensemble_mammo.learning.networks import infn_resnet
+from ensemble_mammo.learning.networks import infn_resnet, whole_image
+from ensemble_mammo.learning.networks.names import require_known
 from ensemble_mammo.records.recipe import NetworkRecipe
 
-__all__ = ["create_network", "infn_resnet"]
+__all__ = ["create_network", "infn_resnet", "whole_image"]
 
 
 def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
@@ -26,27 +27,45 @@ def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
         RecipeError: timm knows no such network, or it cannot be made with these channels.
         WeightsError: the pre-trained weights are missing or do not fit.
     """
-    if not timm.is_model(recipe.name):
-        raise RecipeError(f"network.name: {recipe.name!r} is not known to timm{_near(recipe.name)}")
+    require_known("network.name", recipe.name)
     options: dict[str, Any] = {
         "in_chans": recipe.in_channels,
         "num_classes": classes,
         "drop_rate": recipe.dropout,
     }
+    if recipe.name == weights.WHOLE_IMAGE:
+        options |= _of_whole_image(recipe)
     if recipe.pretrained == "hub":
         network = weights.from_hub(recipe.name, options)
     else:
         try:
             network = timm.create_model(recipe.name, pretrained=False, **options)
+        except RecipeError:
+            raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise RecipeError(f"network.name: {recipe.name!r} cannot be made: {error}") from error
+        if recipe.pretrained == "run":
+            _quiet_head(network)
         if recipe.pretrained != "none":
             weights.load_pretrained(network, recipe)
     if recipe.pretrained in ("package", "hub"):
         _quiet_head(network)
     if recipe.in_channels > 1:
         _repeat_grey(network, recipe.in_channels)
+    if recipe.checkpointing:
+        _checkpoint(network, recipe)
     return network
+
+
+def _of_whole_image(recipe: NetworkRecipe) -> dict[str, Any]:
+    """What only the whole-image classifier is told."""
+    if not recipe.backbone:
+        raise RecipeError(
+            "network.backbone is empty; whole_image needs the timm network that it stands on, such as 'resnet50', or a "
+            "run to start from (train --start RUN)"
+        )
+    require_known("network.backbone", recipe.backbone)
+    return {"backbone": recipe.backbone, "blocks": recipe.blocks, "block_stride": recipe.block_stride}
 
 
 def _quiet_head(network: nn.Module) -> None:
@@ -72,6 +91,30 @@ def _repeat_grey(network: nn.Module, channels: int) -> None:
     first.register_forward_pre_hook(repeat)
 
 
-def _near(name: str) -> str:
-    near = get_close_matches(name, timm.list_models(), n=3) or timm.list_models(f"*{name}*")[:3]
-    return f"; did you mean {' or '.join(near)}?" if near else "; `timm.list_models()` names all"
+def _checkpoint(network: nn.Module, recipe: NetworkRecipe) -> None:
+    """Let features be computed a second time for the gradients, and batch norms count them once.
+
+    Without the second half, running statistics would move twice a step.
+    """
+    try:
+        network.set_grad_checkpointing(True)  # type: ignore[operator]
+    except (AttributeError, AssertionError) as error:
+        raise RecipeError(
+            f"network.checkpointing: {recipe.backbone or recipe.name!r} cannot compute its features a second time; "
+            "set it to false, and take smaller batches with train.accumulate"
+        ) from error
+
+    def hold(module: Any, _: object) -> None:
+        if module.training and torch._C._current_graph_task_id() >= 0:  # a backward pass is at work: the second time
+            module.momentum_before, module.momentum = module.momentum, 0.0
+            module.num_batches_tracked.sub_(1)
+
+    def release(module: Any, *_: object) -> None:
+        if hasattr(module, "momentum_before"):
+            module.momentum = module.momentum_before
+            del module.momentum_before
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
+            module.register_forward_pre_hook(hold)
+            module.register_forward_hook(release, always_call=True)
