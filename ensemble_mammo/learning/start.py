@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ensemble_mammo.errors import WeightsError
 from ensemble_mammo.learning.checkpoint import CHECKSUM, passport_of, read_info, runs_in
-from ensemble_mammo.records.recipe import NetworkRecipe
+from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.recipe import InputRecipe, NetworkRecipe
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,10 @@ class Start:
 
     network: NetworkRecipe
     "the new network, with what the run tells of it: its folder, the backbone, the channels"
+    input: InputRecipe
+    "the run's own input"
+    preparation: Preparation
+    "of the images it learned from"
     name: str
     "the run's own network"
     task: str
@@ -31,7 +36,7 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
 
     Raises:
         RunError: no finished run there.
-        WeightsError: several runs there.
+        WeightsError: several runs there, or one on another backbone than the recipe names.
     """
     if recipe.pretrained != "run":
         return None
@@ -45,7 +50,13 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
     own = passport.recipe.network
     network = replace(recipe, weights_file=str(folder), in_channels=own.in_channels)
     if recipe.name == "whole_image":
-        network = replace(network, backbone=own.backbone or own.name)
+        backbone = own.backbone or own.name
+        if recipe.backbone not in ("", backbone):
+            raise WeightsError(
+                f"{folder}: its network stands on {backbone!r}, the recipe's on {recipe.backbone!r}; take a recipe for "
+                f"{backbone}, or set network.backbone = '{backbone}'"
+            )
+        network = replace(network, backbone=backbone)
     learned = tuple(read_info(folder).get("learned_from") or ())
     checksum = (folder / CHECKSUM).read_text(encoding="utf-8").split()[0]
-    return Start(network, own.name, passport.task.name, checksum, learned)
+    return Start(network, passport.recipe.input, passport.preparation, own.name, passport.task.name, checksum, learned)
