@@ -16,8 +16,11 @@ def demo(
     out: Out = Path("demo"),
     subjects: Annotated[int, typer.Option(help="Phantom subjects.", min=20)] = 120,
     seed: Seed = 0,
+    long: Annotated[
+        bool, typer.Option("--long", help="Then the cancer pipeline, on films with lesions: patches, heatmaps, AUC.")
+    ] = False,
 ) -> None:
-    """The whole way on phantom exams made here: under four minutes on two cores."""
+    """The whole way on phantom exams made here: under four minutes on two cores (--long: some minutes more)."""
     from ensemble_mammo.console import report_table, scores_table
     from ensemble_mammo.merit.fusion import Fusion
     from ensemble_mammo.workflows.demo import DemoOptions
@@ -29,4 +32,25 @@ def demo(
     typer.echo("These are phantoms: the figures show that the parts work together, and say nothing of patients.")
     typer.echo(f"class activation maps: {result.maps}")
     typer.echo(f"four views to read: {result.reader}")
+    if long:
+        _cancer(out / "cancer", subjects, seed)
     typer.echo(NOTICE)
+
+
+def _cancer(out: Path, subjects: int, seed: int) -> None:
+    """The cancer pipeline, and what it came to."""
+    from ensemble_mammo.console import report_table
+    from ensemble_mammo.workflows.demo_cancer import DemoCancerOptions, demo_cancer
+
+    found = demo_cancer(out, DemoCancerOptions(subjects, seed))
+    report_table(found.report, out / "report", False)
+    for section in found.report.sections:
+        if section.name in ("images", "lesions-found"):
+            typer.echo(section.lead)
+    typer.echo(
+        f"patches of test subjects: accuracy {found.patch_accuracy:.3f} (majority class {found.patch_majority:.3f})"
+    )
+    for line in found.lines:
+        typer.echo(line)
+    typer.echo(f"heatmap: {found.heatmap}")
+    typer.echo(f"films to read: {found.reader}")

@@ -44,14 +44,17 @@ class _Subject:
     "offset of the nipple along the chest wall, as a share of the height"
 
 
-def phantom_exam(subject: int, density: str, seed: int = 0, height: int = 640) -> dict[View, Pixels]:
-    """The four views of one phantom subject.
+def phantom_exam(
+    subject: int, density: str, seed: int = 0, height: int = 640, views: Sequence[View] = tuple(View)
+) -> dict[View, Pixels]:
+    """The four views of one phantom subject, or some of them.
 
     Args:
         subject: her number; it decides her shape and texture together with the seed.
         density: A, B, C or D.
         seed: of the whole set.
         height: rows; there are 0.8 times as many columns.
+        views: which; a view is the same whether others are made or not.
 
     Returns:
         View -> `[height, 0.8 height]` float32, 0 to 1, tissue bright, a marker burned in outside the breast.
@@ -69,7 +72,7 @@ def phantom_exam(subject: int, density: str, seed: int = 0, height: int = 640) -
         nipple=rng.uniform(-0.03, 0.03),
     )
     return {view: _view(person, view, height, np.random.default_rng((seed, subject, place)))
-            for place, view in enumerate(View)}  # fmt: skip
+            for place, view in enumerate(View) if view in views}  # fmt: skip
 
 
 def _view(person: _Subject, view: View, height: int, rng: np.random.Generator) -> Pixels:

@@ -35,8 +35,10 @@ HISTORY = (
     "seconds",
     "images_per_second",
     "val_auc",
+    "val_correlation",
 )
-"""The columns of history.csv: epoch from 1, stage from 1, losses as means over images, AUC of two classes alone."""
+"""The columns of history.csv: epoch from 1, stage from 1, losses as means over images, AUC of two classes alone,
+correlation where a run is imitated."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Setting:
     "threads that read images"
     progress: Callable[[Advance], None] | None = None
     "told after every batch"
+    lesson: Lesson | None = None
+    "what is learned; None: the images' classes"
 
 
 @dataclass
@@ -127,6 +131,18 @@ class Judgement:
     "`[N, C]`, softmax, in the order of the samples"
     auc: float = math.nan
     "area under the ROC curve of the second of two classes; nan for more classes, or where one is absent"
+    correlation: float = math.nan
+    "of the probability of a lesion with that of the run imitated; nan where none is"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network learns from images, and how it is judged."""
+
+    learn: Callable[[State, Samples, Setting], tuple[float, float]]
+    "shows an epoch; returns mean loss and accuracy"
+    judge: Callable[[nn.Module, Samples, Setting], Judgement]
+    "says how the network does"
 
 
 def begin(setting: Setting, classes: int) -> State:
@@ -154,19 +170,20 @@ def fit(
         TrainingError: the loss or the weights are no longer finite; the epoch is not recorded.
     """
     recipe = setting.recipe.train
+    lesson = setting.lesson or Lesson(train_one_epoch, evaluate)
     while state.epoch < recipe.epochs and not stops_early(recipe, state.val_losses):
         start = time.perf_counter()
         plan = schedule(recipe, state.epoch, state.val_losses)
         torch.manual_seed(_number(setting.seed, state.epoch))
         begin_epoch(state, plan, recipe)
-        learned = train_one_epoch(state, train, setting)
+        learned = lesson.learn(state, train, setting)
         trained = time.perf_counter()
-        judged = evaluate(state.network, val, setting)
+        judged = lesson.judge(state.network, val, setting)
         _require_finite(state.network, judged.loss if len(val.targets) else 0.0, state.epoch, plan)
         values = (state.epoch + 1, plan.stage + 1, plan.learning_rate, *learned, judged.loss, judged.accuracy)
         shown = min(recipe.images_an_epoch or len(train.targets), len(train.targets))
         pace = (time.perf_counter() - start, shown / (trained - start))
-        state.history.append(dict(zip(HISTORY, (*values, *pace, judged.auc), strict=True)))
+        state.history.append(dict(zip(HISTORY, (*values, *pace, judged.auc, judged.correlation), strict=True)))
         if is_better(recipe, state.history):
             state.kept_epoch = state.epoch
             state.kept = {k: v.detach().to("cpu", copy=True) for k, v in state.network.state_dict().items()}
@@ -205,7 +222,7 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
         logits = _forward(state.network, changed, setting, _is_collage(setting, state.epoch, number))
         loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing)
         if not math.isfinite(loss.item()):
-            raise _diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
+            raise diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
         first = number - number % recipe.accumulate
         step = [index for part in batches[first : first + recipe.accumulate] for index in part]
         state.scaler.scale(loss / setting.class_weights[targets[step]].sum()).backward()
@@ -264,12 +281,13 @@ def _forward(network: nn.Module, values: Tensor, setting: Setting, collage: bool
 
 def _require_finite(network: nn.Module, loss: float, epoch: int, plan: Plan) -> None:
     if not math.isfinite(loss):
-        raise _diverged("validation loss", loss, epoch, plan.learning_rate)
+        raise diverged("validation loss", loss, epoch, plan.learning_rate)
     if not all(bool(torch.isfinite(t).all()) for t in network.state_dict().values() if t.is_floating_point()):
-        raise _diverged("some weight", math.nan, epoch, plan.learning_rate)
+        raise diverged("some weight", math.nan, epoch, plan.learning_rate)
 
 
-def _diverged(what: str, value: float, epoch: int, rate: float, batch: int | None = None) -> TrainingError:
+def diverged(what: str, value: float, epoch: int, rate: float, batch: int | None = None) -> TrainingError:
+    """The error of a training whose numbers are no longer finite, with what to do."""
     where = f"epoch {epoch + 1}" + ("" if batch is None else f", batch {batch + 1}")
     state = f"the state after epoch {epoch} is kept" if epoch else "no epoch was finished"
     return TrainingError(

@@ -194,6 +194,9 @@ class TrainRecipe:
     collage: float = 0.0
     """of patches: this share of the batches is shown as one large image, patch beside patch, so that the network
     learns to judge a patch whatever lies around it; rows and columns of the input are then multiples of its stride"""
+    imitate: bool = False
+    """one pass over a mammogram is taught what the patch run it starts from gives patch by patch, for dense heatmaps;
+    images are whole mammograms without labels, and the input is that run's"""
     cache_gb: float = 4.0
     "images stay in memory at the input size up to this many gigabytes; beyond, they are read again"
 
@@ -247,3 +250,11 @@ class Recipe:
         task_named(self.task)
         if self.pooled and self.train.mirrored:
             raise ValueError("train.mirrored borrows from the other breast's view; a pooled network has all views")
+        if not self.train.imitate:
+            return
+        if self.task != "patch" or not self.pooled:
+            raise ValueError("train.imitate is for patch networks: it needs task = 'patch' and pooled = true")
+        if self.train.collage or self.train.label_smoothing or self.train.class_weights != "none":
+            raise ValueError(
+                "train.imitate learns scores, not labels: leave collage, label_smoothing, class_weights out"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ensemble_mammo.learning import events, loop, record
 from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
 from ensemble_mammo.learning.images import ViewImages
+from ensemble_mammo.learning.imitation import imitation_of, teacher_of
 from ensemble_mammo.learning.loop import Advance, Judgement, Samples, Setting, State
 from ensemble_mammo.learning.objective import balanced_weights
 from ensemble_mammo.learning.schedule import needs_validation
@@ -34,6 +35,8 @@ from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
 
 log = logging.getLogger(__name__)
+NO_CLASS = -1
+"""The target of an image whose class is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,10 @@ def train(
     parts = _rows(dataset, view, recipe, options)
     _check(parts, dataset, view, recipe)
     start = start_of(recipe.network)
+    teacher = teacher_of(recipe, device) if recipe.train.imitate else None
+    if teacher is not None:
+        dataset.require_preparation(teacher.run.preparation, str(teacher.run.folder))
+        recipe = replace(recipe, input=teacher.run.recipe.input)
     if start is not None:
         leaks += _leaks_of_start(start, dataset, parts, options)
     samples = {name: _samples(dataset, rows, recipe, task) for name, rows in parts.items()}
@@ -120,6 +127,7 @@ def train(
             options.seed,
             options.workers,
             options.progress,
+            imitation_of(teacher) if teacher else None,
         )
         with repeatable(device):
             _run(folder, samples, setting, identity, _remarks(parts, leaks, start))
@@ -208,10 +216,7 @@ def _run(
     if (folder / record.STATE).is_file():
         record.read_state(folder, state, setting)
         log.info("%s: resumed after epoch %d", folder, state.epoch)
-    counts = {
-        name: dict(zip(classes, np.bincount(part.targets, minlength=len(classes)).tolist(), strict=True))
-        for name, part in samples.items()
-    }
+    counts = {name: _counts(part.targets, classes) for name, part in samples.items()}
 
     def about(status: str) -> dict[str, Any]:
         return record.facts(state, identity, setting, status) | {"images": counts} | dict(remarks)
@@ -237,9 +242,21 @@ def _run(
     record.write_result(folder, state, identity, about("finished"))
 
 
+def _counts(targets: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """How many images there are of each class, or, where classes are not looked at, in all."""
+    if len(targets) and targets.min() == NO_CLASS:
+        return {"images": len(targets)}
+    return dict(zip(classes, np.bincount(targets, minlength=len(classes)).tolist(), strict=True))
+
+
 def _rows(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
-    """The labelled training and validation rows of the view, and, where the recipe wants them, the other breast's."""
+    """The training and validation rows of the view, and, where the recipe wants them, the other breast's.
+
+    They have a label, except for a network that imitates.
+    """
     task = TASKS[recipe.task]
+    if recipe.train.imitate:
+        return {name: rows.assign(mirrored=False) for name, rows in _divided(dataset, view, options).items()}
     dataset.require(task)
     parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, task, options).items()}
     if recipe.train.mirrored and view is not None:
@@ -248,7 +265,8 @@ def _rows(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainOpt
     return parts
 
 
-def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+def _divided(dataset: Dataset, view: View | None, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """All training and validation rows of the view."""
     rows = dataset.rows(view)
     if options.train_subjects is None:
         chosen = {split: rows["split"] == split for split in ("train", "val")}
@@ -258,12 +276,17 @@ def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOpti
         if both:
             raise DatasetError(f"subject {both[0]!r} (of {len(both)}) is both in training and in validation")
         chosen = {name: rows["subject_id"].isin(list(subjects)) for name, subjects in wanted.items()}
+    return {name: rows[mask].reset_index(drop=True) for name, mask in chosen.items()}
+
+
+def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """The training and validation rows of the view that have a label."""
     parts = {}
-    for name, mask in chosen.items():
-        labelled = rows[mask & (rows[task.name] != "")].reset_index(drop=True)
-        if len(labelled) < mask.sum():
+    for name, rows in _divided(dataset, view, options).items():
+        labelled = rows[rows[task.name] != ""].reset_index(drop=True)
+        if len(labelled) < len(rows):
             log.warning(
-                "%s %s: %d images without a %s label left out", _name(view), name, mask.sum() - len(labelled), task.name
+                "%s %s: %d images without a %s label left out", _name(view), name, len(rows) - len(labelled), task.name
             )
         parts[name] = labelled
     return parts
@@ -272,20 +295,14 @@ def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOpti
 def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View | None, recipe: Recipe) -> None:
     """Refuse what cannot be trained on, and say plainly what will limit it."""
     task, where, name = TASKS[recipe.task], dataset.root / MANIFEST, _name(view)
-    present = parts["train"][task.name].value_counts()
     if parts["train"].empty:
-        of_view = len(dataset.rows(view))
+        labelled = "" if recipe.train.imitate else f" with a {task.name} label"
         raise DatasetError(
-            f"{where}: no training image of {name} with a {task.name} label ({of_view} images of the view in all); "
+            f"{where}: no training image of {name}{labelled} ({len(dataset.rows(view))} images of the view in all); "
             "expected rows of split 'train'"
         )
-    if len(present) < 2:
-        raise DatasetError(
-            f"{where}: all training images of {name} are {present.index[0]}; expected two classes or more"
-        )
-    missing = [one for one in task.classes if one not in present]
-    if missing:
-        log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
+    if not recipe.train.imitate:
+        _check_classes(parts["train"][task.name], task, where, name)
     if parts["val"].empty and (needs := needs_validation(recipe.train)):
         raise RecipeError(
             f"{' and '.join(needs)} needs validation images and {name} has none: "
@@ -306,6 +323,17 @@ def _check(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View | None, 
     before = sum(stage.epochs for stage in recipe.train.stages[:-1])
     if before >= recipe.train.epochs:
         log.warning("%s: train.epochs = %d ends before the last of train.stages begins", name, recipe.train.epochs)
+
+
+def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> None:
+    present = labels.value_counts()
+    if len(present) < 2:
+        raise DatasetError(
+            f"{where}: all training images of {name} are {present.index[0]}; expected two classes or more"
+        )
+    missing = [one for one in task.classes if one not in present]
+    if missing:
+        log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
 
 
 def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions) -> bool:
@@ -333,7 +361,10 @@ def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions)
 
 
 def _samples(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -> Samples:
-    targets = np.array([task.classes.index(label) for label in rows[task.name]], dtype=np.int64)
+    if recipe.train.imitate:
+        targets = np.full(len(rows), NO_CLASS, np.int64)
+    else:
+        targets = np.array([task.classes.index(label) for label in rows[task.name]], dtype=np.int64)
     return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
 
 
@@ -344,13 +375,15 @@ def _fingerprint(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task, s
         digest.update(f"\n{start.weights_sha256}\n".encode())
     columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", task.name]
     for name, rows in parts.items():
-        digest.update(f"\n{name}\n".encode() + rows[columns].to_csv(index=False, lineterminator="\n").encode())
+        known = [column for column in columns if column in rows]  # a network that imitates needs no labels
+        digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()
 
 
 def _line(name: str, row: loop.Row, epochs: int) -> str:
     judged = "" if np.isnan(row["val_loss"]) else f", val {row['val_loss']:.4f} / {row['val_accuracy']:.3f}"
     judged += "" if np.isnan(row["val_auc"]) else f", AUC {row['val_auc']:.3f}"
+    judged += "" if np.isnan(row["val_correlation"]) else f", correlation {row['val_correlation']:.3f}"
     return (
         f"{name} epoch {row['epoch']:.0f}/{epochs}: rate {row['learning_rate']:.2g}, train {row['train_loss']:.4f} / "
         f"{row['train_accuracy']:.3f}{judged}, {row['images_per_second']:.1f} images/s"

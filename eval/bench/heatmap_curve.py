@@ -1,13 +1,14 @@
 """Time against likeness of dense heatmaps, over the whole dial, on real mammograms: exact maps are the reference.
 
-python eval/bench/heatmap_curve.py --models RUN --data DATASET [--images N] [--stride N] [--rounds N] [--threads N]
-                                   [--precision P] [--out FILE.csv]
+python eval/bench/heatmap_curve.py --models RUN --data DATASET [--twin RUN] [--images N] [--stride N] [--rounds N]
+                                   [--threads N] [--precision P] [--out FILE.csv]
 
 Images are those of the dataset that have a lesion's mask, N of them at even distances in the manifest; the dataset is
 prepared at the height of the run's own. Every way is measured in this one process, on each image in turn, after a first
 small call; dense ways are the median of ROUNDS; ratios are of processor time. `ceiling`: the exact map itself, thinned
-to a step of so many pixels and interpolated back, so what no way of that step can be much better than. In the end the
-offset in pixels is printed at which the dense map lies best on the exact one.
+to a step of so many pixels and interpolated back, so what no way of that step can be much better than. `--twin`: a run
+that imitates that of --models (train.imitate); its dense maps join the table, against the same exact maps. In the end
+the offset in pixels is printed at which the dense map lies best on the exact one.
 
 The CSV has a row an image and way: image (a number), way, shared, step_px, context, interpolation, precision, places,
 seconds, cpu_seconds, exact_cpu_seconds, correlation, mean, largest (differences of the probability of a lesion).
@@ -65,6 +66,15 @@ def ways(stages, cells, options):
         yield f"all shared, dilated {halvings}, bfloat16", replace(whole, dilated=halvings, precision="bfloat16")
 
 
+def twin_ways(cell, options):
+    """Name -> options of a run that imitates: one pass, its steps and what lies around the image."""
+    whole = replace(options, mode="dense", shared=-1)
+    for halvings in (0, 1, 2):
+        for context in ("zero", "reflected"):
+            one = replace(whole, dilated=halvings, context=context)
+            yield f"imitating run, step {cell >> halvings}{', reflected' * (context == 'reflected')}", one
+
+
 def thinned(grid, times):
     """The grid with all but every so many places taken out, and interpolated from those left."""
     distance = np.abs(np.arange(grid.values.shape[0])[:, None] - np.arange(0, grid.values.shape[0], times)) / times
@@ -114,7 +124,7 @@ def timed(runs, pixels, mask, options, rounds):
     return grid, (statistics.median(seconds), statistics.median(cpu))
 
 
-def measured(runs, args):
+def measured(runs, twins, args):
     """A row an image and way, and the tables of shifts."""
     chain = chain_of(runs[0])
     base = HeatmapOptions(stride_px=args.stride, precision=args.precision)
@@ -136,6 +146,10 @@ def measured(runs, args):
             grid, seconds = timed(runs, pixels, mask, options, args.rounds)
             step = chain.step_behind(options.shared) >> options.dilated
             rows.append(facts | row_of(name, options, max(step, args.stride), grid, seconds, exact))
+        for name, options in twin_ways(chain.steps[-1], base) if twins else ():
+            grid, seconds = timed(twins, pixels, mask, options, args.rounds)
+            step = max(chain.steps[-1] >> options.dilated, args.stride)
+            rows.append(facts | row_of(name, options, step, grid, seconds, exact))
         halvings = max((chain.steps[-1] // args.stride).bit_length() - 1, 0)
         tables.append(shifted(heatmap_of(runs, pixels, mask, replace(base, mode="dense", dilated=halvings)), exact))
         print(f"image {number}: {pixels.shape[0]} x {pixels.shape[1]}, exact {whole[0]:.1f} s", flush=True)
@@ -162,7 +176,10 @@ def row_of(name, options, step, grid: Grid, seconds, exact: Grid):
 def main(args):
     torch.set_num_threads(args.threads)
     runs = next(iter(load_runs(args.models).values()))
-    table, shifts = measured(runs, args)
+    twins = next(iter(load_runs(args.twin).values())) if args.twin else []
+    if any(not run.recipe.train.imitate for run in twins):
+        raise SystemExit(f"{args.twin}: no run that imitates another (train.imitate)")
+    table, shifts = measured(runs, twins, args)
     if args.out:
         table.to_csv(args.out, index=False, float_format="%.6g", lineterminator="\n")
     table["quicker"] = table["exact_cpu_seconds"] / table["cpu_seconds"]
@@ -185,6 +202,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--twin", type=Path)
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--stride", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)

@@ -38,6 +38,12 @@ def heatmap_of(
     """
     options = options or HeatmapOptions()
     patch = _patch_px(runs)
+    for run in runs if options.mode == "exact" else ():
+        if run.recipe.train.imitate:
+            raise RunError(
+                f"{run.folder}: was taught single passes (train.imitate), not patches; its exact map is that of the "
+                f"run it imitates, {run.recipe.network.weights_file}; take that one, or mode dense"
+            )
     if pixels.dtype != np.uint16 or pixels.ndim != 2 or not pixels.size:
         raise ValueError(f"pixels are {pixels.dtype} {list(pixels.shape)}, expected uint16 [h, w]")
     if mask is not None and (mask.dtype != np.bool_ or mask.shape != pixels.shape):

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ensemble_mammo.errors import RunError
 from ensemble_mammo.learning.checkpoint import LoadedRun
@@ -58,6 +59,14 @@ def cell_logits(network: Any, features: Tensor) -> Tensor:
     cells = features.permute(0, 2, 3, 1).reshape(-1, width, 1, 1)
     logits: Tensor = network.forward_head(cells)
     return logits.reshape(count, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def window_logits(network: Any, features: Tensor, cells: int) -> Tensor:
+    """The mean of what the head makes of the cells of each window: features `[N, F, a, b]` to float32 `[N, C, a', b']`.
+
+    A window is `cells` high and wide, and begins at each cell where it fits in.
+    """
+    return F.avg_pool2d(cell_logits(network, features).float(), cells, stride=1)
 
 
 @lru_cache(maxsize=4)  # as many networks as are usually averaged: an image is quicker than this

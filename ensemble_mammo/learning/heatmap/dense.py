@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ensemble_mammo.errors import RunError
 from ensemble_mammo.learning.checkpoint import LoadedRun
-from ensemble_mammo.learning.heatmap.chain import Chain, cell_logits, chain_of
+from ensemble_mammo.learning.heatmap.chain import Chain, chain_of, window_logits
 from ensemble_mammo.learning.heatmap.exact import computed, exact_scores
 from ensemble_mammo.learning.heatmap.grid import HeatmapOptions, Lattice
 from ensemble_mammo.learning.images import normalise
@@ -55,7 +55,7 @@ def dense_scores(
     Raises:
         RunError: the network cannot be shared so.
     """
-    if options.shared == 0:
+    if options.shared == 0 and not run.recipe.train.imitate:
         return exact_scores([run], pixels, lattice, wanted, options)
     chain = chain_of(run)
     shared = _stages_shared(run, chain, options)
@@ -141,6 +141,11 @@ def _stages_shared(run: LoadedRun, chain: Chain, options: HeatmapOptions) -> int
     shared = stages if options.shared < 0 else options.shared
     if shared > stages:
         raise RunError(f"{run.folder}: shared is {shared}, but the features of {name} have {stages} stages; give fewer")
+    if shared < stages and run.recipe.train.imitate:
+        raise RunError(
+            f"{run.folder}: was taught single passes (train.imitate), so that all of its {stages} stages are shared; "
+            f"shared is {shared}, leave it out"
+        )
     if run.recipe.input.centre == "image":
         raise RunError(
             f"{run.folder}: its recipe takes each patch's own mean off (centre = 'image'), which no shared features "
@@ -201,8 +206,8 @@ def _shifted(batch: Tensor, more: int, cells: int, shifts: int) -> Tensor:
 def _pooled(run: LoadedRun, maps: Tensor, part: _Part, cells: int, precision: str) -> Tensor:
     """Logits `[a, b, C]` of each window of last maps: the mean of what the head makes of its cells."""
     network: Any = run.network
-    each = computed(lambda batch: cell_logits(network, batch), maps, run, precision)
-    windows = F.avg_pool2d(each, cells, stride=1).permute(0, 2, 3, 1)
+    each = computed(lambda batch: window_logits(network, batch, cells), maps, run, precision)
+    windows = each.permute(0, 2, 3, 1)
     many = part.cell // part.step
     stack = windows.reshape(many, many, *windows.shape[1:])
     # [shift, shift, a, b, C] -> a place's row is cell * many + shift

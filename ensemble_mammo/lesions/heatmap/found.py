@@ -114,14 +114,16 @@ def at_height(pixels: Pixels, height: int) -> Pixels:
     return np.rint(resized(pixels.astype(np.float32), height, width)).astype(np.uint16)
 
 
-def found_in(look: Look, runs: Sequence[LoadedRun], options: LesionMapOptions, compare: bool = False) -> Found:
+def found_in(
+    look: Look, runs: Sequence[LoadedRun], options: LesionMapOptions, exact: Sequence[LoadedRun] = ()
+) -> Found:
     """Look at one image.
 
     Args:
         look: the image.
         runs: patch classifiers of one patch size; the mean of their scores is taken.
         options: how.
-        compare: compute it exactly too, and say how far the two differ.
+        exact: compute it exactly too, with these, and say how far the two differ.
     """
     preparation = runs[0].preparation
     blackened = preparation.outside == "black"
@@ -135,8 +137,8 @@ def found_in(look: Look, runs: Sequence[LoadedRun], options: LesionMapOptions, c
     facts: dict[str, Any] = {"seconds": round(time.perf_counter() - began, 3)}
     values = _summed(grid, classes_of(options.of))
     facts["patches"] = int(np.isfinite(values).sum())
-    if compare:
-        facts["deviation"] = _deviation(grid, runs, pixels, breast, options)
+    if exact:
+        facts["deviation"] = _deviation(grid, exact, pixels, breast, options)
     smooth = smoothed(values, _sigma(grid, options))
     outside = _outside(look, breast, frame, blackened)
     map_ = np.nan_to_num(replace(grid, values=values[..., None]).to_image(*pixels.shape)[..., 0])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ensemble_mammo.errors import RunError
-from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun, load_runs
+from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun, load_run, load_runs
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.provenance import provenance
 from ensemble_mammo.records.marks import mark_of
@@ -23,6 +23,8 @@ class Networks:
 
     runs: Mapping[View, Sequence[LoadedRun]]
     "of one patch size; those of a view are averaged"
+    imitated: Mapping[Path, LoadedRun] = field(default_factory=dict)
+    "folder of a run that imitates -> the run it imitates, whose exact maps are its own"
 
     @property
     def first(self) -> LoadedRun:
@@ -39,6 +41,20 @@ class Networks:
         mark = mark_of(subject)
         own = self.runs[view]
         return [run for run in own if mark not in (run.info.get("learned_from") or ())] or list(own)
+
+    def patch_by_patch(self, runs: Iterable[LoadedRun]) -> list[LoadedRun]:
+        """The runs that exact maps are computed with: of one that imitates, the run it imitates."""
+        return [self.imitated.get(run.folder, run) for run in runs]
+
+    def notes(self, mode: str, compared: bool) -> list[str]:
+        """What is to be said of runs that imitate."""
+        those = "the maps" if mode == "exact" else "the exact maps compared with" if compared else ""
+        return [
+            f"{run.folder} imitates {run.recipe.network.weights_file} in single passes"
+            + (f"; {those} are of the run imitated" if those else "")
+            for run in {run.folder: run for own in self.runs.values() for run in own}.values()
+            if run.recipe.train.imitate
+        ]
 
     def seen(self, images: Iterable[tuple[View, str]]) -> tuple[set[str], set[str]]:
         """The subjects that the networks chosen for them learned from; and those spared it by the choice.
@@ -66,8 +82,13 @@ class Networks:
         return provenance(self.runs)
 
 
-def networks_at(models: Sequence[Path], device: str = "auto") -> Networks:
+def networks_at(models: Sequence[Path], device: str = "auto", exact: bool = True) -> Networks:
     """The patch classifiers of one folder of runs or several.
+
+    Args:
+        models: the folders.
+        device: where the networks are put.
+        exact: whether exact maps will be computed, so that the runs imitated are needed.
 
     Raises:
         RunError: no runs there, no patch classifiers, or such as cannot be averaged.
@@ -90,4 +111,21 @@ def networks_at(models: Sequence[Path], device: str = "auto") -> Networks:
         raise RunError(f"{where}: patches of {said} pixels; expected squares of one size")
     if any(run.preparation != first.preparation for run in own):
         raise RunError(f"{where}: trained on images prepared differently; give runs of one preparation")
-    return Networks(runs)
+    imitating = {run.folder: run for run in own if run.recipe.train.imitate and exact}
+    return Networks(runs, {folder: _imitated(run, device) for folder, run in imitating.items()})
+
+
+def _imitated(run: LoadedRun, device: str) -> LoadedRun:
+    """The run that a run imitates, as it was then."""
+    folder = Path(run.recipe.network.weights_file)
+    wanted = (run.info.get("started_from") or {}).get("weights_sha256")
+    hint = "put it there again, or take mode dense without a comparison"
+    try:
+        found = load_run(folder, TASK, resolve_device(device))
+    except RunError as error:
+        raise RunError(
+            f"{run.folder}: exact maps are those of the run it imitates, {folder}: {error}; {hint}"
+        ) from error
+    if (folder / CHECKSUM).read_text(encoding="utf-8").split()[0] != wanted:
+        raise RunError(f"{run.folder}: the run it imitates, {folder}, was trained anew since; {hint}")
+    return found

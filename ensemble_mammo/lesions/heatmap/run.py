@@ -65,8 +65,9 @@ def heatmap(
     """
     options = options or LesionMapOptions()
     models = [models] if isinstance(models, Path) else list(models)
-    networks = networks_at(models, options.device)
-    notes: list[str] = []
+    sweep = options.sweep
+    networks = networks_at(models, options.device, sweep.mode == "exact" or options.compare > 0)
+    notes = networks.notes(sweep.mode, options.compare > 0)
     images = wanted_images(source, networks, options, notes)
     made = _looked_at(images, networks, options, out, notes)
     if not made:
@@ -110,7 +111,9 @@ def _looked_at(
         for look in track(read_images(left, options, notes), len(left), "heatmap"):
             stem = look.wanted.stem
             runs = networks.of(look.wanted.view, look.wanted.key[0])
-            found = found_in(look, runs, options, stem in compared)
+            exact = networks.patch_by_patch(runs)
+            used = exact if options.sweep.mode == "exact" else runs
+            found = found_in(look, used, options, exact if stem in compared else ())
             made[stem] = write_map(out, look, found) | {"features": found.features}
             journal.add(keys[stem], made[stem])
     finally:
