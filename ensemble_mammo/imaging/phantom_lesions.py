@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ensemble_mammo.imaging.breast import Mask, breast_mask
+from ensemble_mammo.imaging.breast import Mask
 from ensemble_mammo.imaging.phantom_lesion_shapes import calcifications, mass
 from ensemble_mammo.records.subject import Projection, Side, View
 
@@ -23,6 +23,8 @@ SIZES = {"mass": (0.04, 0.10), "calcification": (0.03, 0.06)}
 """Extent of a lesion, least and most, as a share of the image's height."""
 _MARGIN = 0.02
 "between a lesion and the skin or the chest wall, as a share of the height"
+_TISSUE = 0.05
+"a phantom is brighter than this within the breast, and in the marker beside it"
 _APART = 0.08
 "between two lesions, likewise"
 
@@ -123,7 +125,8 @@ def planted(pixels: Pixels, view: View, lesions: Sequence[PhantomLesion], seed: 
 
 def _roomy(pixels: Pixels, view: View) -> Mask:
     """The breast without the part of an MLO in which muscle or axilla lie."""
-    breast = breast_mask(pixels)
+    parts, number = ndimage.label(pixels > _TISSUE)
+    breast = parts == 1 + int(np.argmax(ndimage.sum_labels(parts > 0, parts, range(1, number + 1))))
     rows, columns = np.mgrid[0 : breast.shape[0], 0 : breast.shape[1]].astype(np.float32)
     rows /= len(breast)
     if view.side == Side.RIGHT:

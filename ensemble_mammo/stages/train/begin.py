@@ -1,0 +1,81 @@
+"""What a training begins with: the run whose weights come first, and what only data and start tell of the recipe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.learning.loop import Samples
+from ensemble_mammo.learning.start import Start
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.marks import marked, marks_of
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.stages.train.options import TrainOptions
+
+log = logging.getLogger(__name__)
+_SCALES_ALIKE = 0.02
+"""Share by which the scale of inputs may differ from the start's without a word."""
+
+
+def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
+    """The recipe with what only data and the start tell: the mean of the training images, the backbone."""
+    if start is not None:
+        recipe = replace(recipe, network=start.network)
+    if recipe.input.centre == "training":
+        images = learned.images
+        mean = float(np.mean([images[i].mean(dtype=torch.float64).item() for i in range(len(images))]))
+        recipe = replace(recipe, input=replace(recipe.input, mean=mean))
+        log.info("mean of the %d training images: %.6f of white", len(images), mean)
+    return recipe
+
+
+def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: Start | None) -> dict[str, Any]:
+    """What run.json says of data and start; whom the start learned from is learned from here, too."""
+    learned = set(marks_of(subject for rows in parts.values() for subject in rows["subject_id"]))
+    remarks: dict[str, Any] = {"learned_from": sorted(learned | set(start.learned_from if start else ()))}
+    if start is not None:
+        remarks["started_from"] = {"network": start.name, "task": start.task, "weights_sha256": start.weights_sha256}
+    return remarks | ({"leaks": list(leaks)} if leaks else {})
+
+
+def leaks_of_start(
+    start: Start, dataset: Dataset, parts: Mapping[str, pd.DataFrame], options: TrainOptions
+) -> list[str]:
+    """Subjects held out here of whom the first weights know already; refused unless the user allows it."""
+    table = dataset.table
+    if options.train_subjects is None:
+        held_out = set(table.loc[table["split"] == "test", "subject_id"])
+    else:
+        held_out = set(table["subject_id"]) - {s for rows in parts.values() for s in rows["subject_id"]}
+    known = marked(held_out, start.learned_from)
+    if not known:
+        return []
+    text = f"{len(known)} subjects held out here, such as {min(known)}, are known to the run that this one starts from"
+    if not options.allow_leakage:
+        raise DatasetError(
+            f"{dataset.root}: {text}; divide both sets alike (patches keep the splits of their dataset), or give "
+            "--allow-leakage"
+        )
+    log.warning("LEAK: %s", text)
+    return [text]
+
+
+def notes_of_start(start: Start, dataset: Dataset, recipe: Recipe) -> list[str]:
+    """What is otherwise than in the training of the first weights: not wrong by itself, but it must be known."""
+    own, theirs = to_mapping(dataset.preparation), to_mapping(start.preparation)
+    differing = [f"{name} {own[name]!r}, before {theirs[name]!r}" for name in own if own[name] != theirs[name]]
+    notes = [f"images prepared otherwise than those of the start: {'; '.join(differing)}"] if differing else []
+    before, now = start.input.std, recipe.input.std
+    if abs(before / now - 1) > _SCALES_ALIKE:
+        notes.append(
+            f"input.std is {now:g}, in the training of the start it was {before:g}: its weights know other values"
+        )
+    return notes

@@ -1,0 +1,144 @@
+"""The rows of a dataset that a training learns from and is validated on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ensemble_mammo.errors import DatasetError, RecipeError
+from ensemble_mammo.learning.images import ViewImages
+from ensemble_mammo.learning.loop import Samples
+from ensemble_mammo.learning.schedule import needs_validation
+from ensemble_mammo.learning.start import Start
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.subject import ANY, View
+from ensemble_mammo.records.task import TASKS, Task
+from ensemble_mammo.stages.train.options import TrainOptions
+
+log = logging.getLogger(__name__)
+NO_CLASS = -1
+"""The target of an image whose class is not looked at."""
+
+
+def name_of(view: View | None) -> str:
+    """What the run folder is called."""
+    return view.value if view else ANY
+
+
+def rows_of(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """The training and validation rows of the view, and, where the recipe wants them, the other breast's.
+
+    They have a label, except for a network that imitates.
+    """
+    task = TASKS[recipe.task]
+    if recipe.train.imitate:
+        return {name: rows.assign(mirrored=False) for name, rows in _divided(dataset, view, options).items()}
+    dataset.require(task)
+    parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, task, options).items()}
+    if recipe.train.mirrored and view is not None:
+        partner = _of_view(dataset, view.mirrored, task, options)["train"].assign(mirrored=True)
+        parts["train"] = pd.concat([parts["train"], partner], ignore_index=True)
+    return parts
+
+
+def _divided(dataset: Dataset, view: View | None, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """All training and validation rows of the view."""
+    rows = dataset.rows(view)
+    if options.train_subjects is None:
+        chosen = {split: rows["split"] == split for split in ("train", "val")}
+    else:
+        wanted = {"train": options.train_subjects, "val": options.val_subjects or frozenset()}
+        both = sorted(wanted["train"] & wanted["val"])
+        if both:
+            raise DatasetError(f"subject {both[0]!r} (of {len(both)}) is both in training and in validation")
+        chosen = {name: rows["subject_id"].isin(list(subjects)) for name, subjects in wanted.items()}
+    return {name: rows[mask].reset_index(drop=True) for name, mask in chosen.items()}
+
+
+def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+    """The training and validation rows of the view that have a label."""
+    parts = {}
+    for name, rows in _divided(dataset, view, options).items():
+        labelled = rows[rows[task.name] != ""].reset_index(drop=True)
+        if len(labelled) < len(rows):
+            log.warning(
+                "%s %s: %d images without a %s label left out",
+                name_of(view),
+                name,
+                len(rows) - len(labelled),
+                task.name,
+            )
+        parts[name] = labelled
+    return parts
+
+
+def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View | None, recipe: Recipe) -> None:
+    """Refuse what cannot be trained on, and say plainly what will limit it."""
+    task, where, name = TASKS[recipe.task], dataset.root / MANIFEST, name_of(view)
+    if parts["train"].empty:
+        labelled = "" if recipe.train.imitate else f" with a {task.name} label"
+        raise DatasetError(
+            f"{where}: no training image of {name}{labelled} ({len(dataset.rows(view))} images of the view in all); "
+            "expected rows of split 'train'"
+        )
+    if not recipe.train.imitate:
+        _check_classes(parts["train"][task.name], task, where, name)
+    if parts["val"].empty and (needs := needs_validation(recipe.train)):
+        raise RecipeError(
+            f"{' and '.join(needs)} needs validation images and {name} has none: "
+            "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
+        )
+    if recipe.train.keep == "best-auc" and len(task.classes) != 2:
+        raise RecipeError(
+            f"train.keep = 'best-auc' is for two classes, task {task.name} has {len(task.classes)}; take best-loss"
+        )
+    own = int((~parts["train"]["mirrored"]).sum())
+    if own < recipe.recommended_images:
+        log.warning(
+            "%s: %d training images; the recipe's source recommends %d or more a view (trained all the same)",
+            name,
+            own,
+            recipe.recommended_images,
+        )
+    before = sum(stage.epochs for stage in recipe.train.stages[:-1])
+    if before >= recipe.train.epochs:
+        log.warning("%s: train.epochs = %d ends before the last of train.stages begins", name, recipe.train.epochs)
+
+
+def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> None:
+    present = labels.value_counts()
+    if len(present) < 2:
+        raise DatasetError(
+            f"{where}: all training images of {name} are {present.index[0]}; expected two classes or more"
+        )
+    missing = [one for one in task.classes if one not in present]
+    if missing:
+        log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
+
+
+def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -> Samples:
+    """The images of rows, and the place of each one's class."""
+    if recipe.train.imitate:
+        targets = np.full(len(rows), NO_CLASS, np.int64)
+    else:
+        targets = np.array([task.classes.index(label) for label in rows[task.name]], dtype=np.int64)
+    return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
+
+
+def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task, start: Start | None) -> str:
+    """SHA-256 over what is trained and validated on: ids, labels, source hashes, preparation, the start's weights."""
+    digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
+    if start is not None:
+        digest.update(f"\n{start.weights_sha256}\n".encode())
+    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", task.name]
+    for name, rows in parts.items():
+        known = [column for column in columns if column in rows]  # a network that imitates needs no labels
+        digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())
+    return digest.hexdigest()

@@ -1,0 +1,204 @@
+"""train: the network of one view, or a pooled one: rows of a dataset and a recipe in, a run folder out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ensemble_mammo.errors import RecipeError, RunError
+from ensemble_mammo.learning import events, loop, record
+from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
+from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
+from ensemble_mammo.learning.imitation import imitation_of, teacher_of
+from ensemble_mammo.learning.loop import Judgement, Samples, Setting, State
+from ensemble_mammo.learning.objective import balanced_weights
+from ensemble_mammo.learning.start import start_of
+from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe_files import recipe_to_toml
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved
+from ensemble_mammo.stages.train.options import TrainOptions, TrainResult
+from ensemble_mammo.stages.train.rows import (
+    NO_CLASS,
+    fingerprint_of,
+    name_of,
+    require_enough,
+    rows_of,
+    samples_of,
+)
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    dataset: Dataset, view: View | None, recipe: Recipe, out: Path, options: TrainOptions | None = None
+) -> TrainResult:
+    """Train one view's network into `out/<VIEW>/`, or a pooled one, on the images of all views, into `out/ANY/`.
+
+    A finished run of the same recipe, data and seed is returned as it is; an unfinished one is resumed,
+    on a processor to the same bits as if it had never stopped.
+
+    Args:
+        dataset: as `prepare` writes it.
+        view: the projection; None: all four, for a pooled recipe.
+        recipe: resolved for the view.
+        out: the folder of runs.
+        options: seed, device and the like.
+
+    Raises:
+        DatasetError: too few images or classes, a subject on both sides, leaks not allowed, a damaged image.
+        RecipeError: the recipe needs validation images and there are none, names no network, or is pooled and a view
+            is given (or the other way round).
+        RunError: the folder holds another run.
+        TrainingError: the loss is no longer finite, or the device is missing.
+        WeightsError: pre-trained weights are missing.
+    """
+    options = options or TrainOptions()
+    _require_scope(view, recipe)
+    task, folder = TASKS[recipe.task], out / name_of(view)
+    device = resolve_device(options.device)
+    leaks = _leaks(dataset, options)
+    parts = rows_of(dataset, view, recipe, options)
+    require_enough(parts, dataset, view, recipe)
+    start = start_of(recipe.network)
+    teacher = teacher_of(recipe, device) if recipe.train.imitate else None
+    if teacher is not None:
+        dataset.require_preparation(teacher.run.preparation, str(teacher.run.folder))
+        recipe = replace(recipe, input=teacher.run.recipe.input)
+    if start is not None:
+        leaks += leaks_of_start(start, dataset, parts, options)
+        for note in notes_of_start(start, dataset, recipe):
+            log.warning("%s", note)
+    samples = {name: samples_of(dataset, rows, recipe, task) for name, rows in parts.items()}
+    recipe = resolved(recipe, samples["train"], start)
+    passport = Passport(recipe, view, task.classes, dataset.preparation)
+    identity = record.Identity(passport, options.seed, fingerprint_of(parts, dataset, task, start))
+    if _is_finished(folder, identity, options):
+        log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
+    else:
+        weights = balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
+        setting = Setting(
+            recipe,
+            device,
+            resolve_precision(recipe.train.precision, device),
+            weights.to(device),
+            options.seed,
+            options.workers,
+            options.progress,
+            imitation_of(teacher) if teacher else None,
+        )
+        with repeatable(device):
+            _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
+    return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
+
+
+def _require_scope(view: View | None, recipe: Recipe) -> None:
+    if recipe.pooled and view is not None:
+        raise RecipeError(f"the recipe is pooled, one network for all views; it cannot be trained for {view} alone")
+    if not recipe.pooled and view is None:
+        raise RecipeError("the recipe is of one network a view; name the view, or set pooled = true")
+
+
+def _leaks(dataset: Dataset, options: TrainOptions) -> list[str]:
+    """What stands in more than one split of a dataset, as sentences; refused unless the user allows it."""
+    table = dataset.table
+    if options.train_subjects is not None:  # cross-validation: the folds in question are these
+        validation = options.val_subjects or frozenset()
+        split = [
+            "train" if s in options.train_subjects else "val" if s in validation else "test"
+            for s in table["subject_id"]
+        ]
+        table = table.assign(split=split, fold="")
+    leaks = leaks_of(table)
+    if not options.allow_leakage:
+        refuse_leaks(leaks, dataset.root)
+    for leak in leaks[:3]:
+        log.warning("LEAK: %s", leak)
+    return [str(leak) for leak in leaks]
+
+
+def _run(
+    folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity, remarks: Mapping[str, Any]
+) -> None:
+    """Train from the state in the folder, or from the start, to the end."""
+    classes = identity.passport.classes
+    state = loop.begin(setting, len(classes))
+    write_text(folder / RECIPE, recipe_to_toml(setting.recipe))
+    if (folder / record.STATE).is_file():
+        record.read_state(folder, state, setting)
+        log.info("%s: resumed after epoch %d", folder, state.epoch)
+    counts = {name: _counts(part.targets, classes) for name, part in samples.items()}
+
+    def about(status: str) -> dict[str, Any]:
+        return record.facts(state, identity, setting, status) | {"images": counts} | dict(remarks)
+
+    def at_epoch_end(state: State, judged: Judgement) -> None:
+        record.write_state(folder, state, identity)
+        record.write_history(folder, state)
+        events.show_epoch(board, state.history[-1], judged, samples["val"].targets, classes)
+        log.info("%s", _line(identity.passport.name, state.history[-1], setting.recipe.train.epochs))
+
+    record.write_info(folder, about("running"))
+    board = events.open_events(folder / record.EVENTS, state.epoch)
+    try:
+        if not state.epoch:
+            events.show_samples(board, samples["train"], setting.recipe.augment, setting.seed)
+        loop.fit(state, samples["train"], samples["val"], setting, at_epoch_end)
+    except BaseException as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        record.write_info(folder, about("unfinished") | {"stopped_by": reason})
+        raise
+    finally:
+        board.close()
+    record.write_result(folder, state, identity, about("finished"))
+
+
+def _counts(targets: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """How many images there are of each class, or, where classes are not looked at, in all."""
+    if len(targets) and targets.min() == NO_CLASS:
+        return {"images": len(targets)}
+    return dict(zip(classes, np.bincount(targets, minlength=len(classes)).tolist(), strict=True))
+
+
+def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions) -> bool:
+    """Whether the folder holds the finished run; makes it ready for training where it does not.
+
+    Raises:
+        RunError: it holds another run.
+    """
+    if (folder.parent / CROSSVAL).is_file():
+        raise RunError(f"{folder.parent}: holds the folds of a cross-validation; give another --out")
+    record.clear(folder, everything=options.restart)
+    found = record.read_identity(folder)
+    if not found:
+        if (folder / WEIGHTS).is_file():
+            raise RunError(f"{folder}: holds a run without its {record.STATE}; take another --out or --restart")
+        return False
+    if wrong := record.differences(found, identity):
+        raise RunError(f"{folder}: holds another run: {'; '.join(wrong)}; take another --out, or --restart")
+    if read_info(folder).get("status") == "finished" and (folder / CHECKSUM).is_file():
+        load_run(folder)
+        return True
+    if not options.resume:
+        raise RunError(f"{folder}: holds an unfinished run; let it be resumed, or take another --out or --restart")
+    return False
+
+
+def _line(name: str, row: loop.Row, epochs: int) -> str:
+    judged = "" if np.isnan(row["val_loss"]) else f", val {row['val_loss']:.4f} / {row['val_accuracy']:.3f}"
+    judged += "" if np.isnan(row["val_auc"]) else f", AUC {row['val_auc']:.3f}"
+    judged += "" if np.isnan(row["val_correlation"]) else f", correlation {row['val_correlation']:.3f}"
+    return (
+        f"{name} epoch {row['epoch']:.0f}/{epochs}: rate {row['learning_rate']:.2g}, train {row['train_loss']:.4f} / "
+        f"{row['train_accuracy']:.3f}{judged}, {row['images_per_second']:.1f} images/s"
+    )
