@@ -51,7 +51,7 @@ def heatmap(
         str, typer.Option("--interpolation", help="Dense: of logit or probability between computed places.")
     ] = "logit",
     precision: Annotated[str, typer.Option("--precision", help="float32, auto, bfloat16 or float16.")] = "float32",
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Patches computed at once.")] = 64,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Patches computed at once.")] = 16,
     compare: Annotated[
         int, typer.Option("--compare", help="Dense: so many images, drawn by chance, are computed exactly too.")
     ] = 0,

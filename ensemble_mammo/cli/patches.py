@@ -29,6 +29,9 @@ def patches(
     findings: Annotated[
         str, typer.Option(help="Findings that give patches, such as mass,calcification; empty: all.")
     ] = "",
+    birads: Annotated[
+        bool, typer.Option("--birads", help="BI-RADS 4-6 stands for malignant, 1-2 for benign, where none is known.")
+    ] = False,
     seed: Seed = 0,
     workers: Workers = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing patch set anew.")] = False,
@@ -41,8 +44,8 @@ def patches(
 
     names = tuple(name.strip() for name in findings.split(",") if name.strip())
     options = valid(
-        PatchOptions, set_, size, image_height, overlap, background_overlap, hard_negatives, names, seed, workers,
-        restart,
+        PatchOptions, set_, size, image_height, overlap, background_overlap, hard_negatives, names, birads, seed,
+        workers, restart,
     )  # fmt: skip
     made = run(read_dataset(data), out, options)
     if json_:

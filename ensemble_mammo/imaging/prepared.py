@@ -274,6 +274,14 @@ def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Pl
     )
 
 
+def at_height(pixels: NDArray[np.uint16], height: int) -> NDArray[np.uint16]:
+    """A prepared image `[h, w]` at another height, its aspect kept; 0: as it is."""
+    if height in (0, pixels.shape[0]):
+        return pixels
+    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
+    return np.rint(resized(pixels.astype(np.float32), height, width)).astype(np.uint16)
+
+
 def resized(values: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
     """Scale `[H, W]` to `[height, width]` in float32: bilinear, widened to an average when it shrinks; no overshoot."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))

@@ -16,7 +16,7 @@ class Start:
     """A trained run whose weights a new training begins with."""
 
     network: NetworkRecipe
-    "the new network, with what the run tells of it: its folder, the backbone, the channels"
+    "the new network, with what the run tells of it: its folder, the backbone, the channels, the blocks' stride"
     input: InputRecipe
     "the run's own input"
     preparation: Preparation
@@ -29,6 +29,8 @@ class Start:
     "of its weights"
     learned_from: tuple[str, ...]
     "marks of the subjects it learned from or was validated on"
+    trained_on: tuple[str, ...]
+    "marks of those it learned from alone; of older runs those of `learned_from`"
 
 
 def start_of(recipe: NetworkRecipe) -> Start | None:
@@ -57,6 +59,12 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
                 f"{backbone}, or set network.backbone = '{backbone}'"
             )
         network = replace(network, backbone=backbone)
-    learned = tuple(read_info(folder).get("learned_from") or ())
+        if own.name == recipe.name:
+            network = replace(network, block_stride=own.block_stride)
+    info = read_info(folder)
+    learned = tuple(info.get("learned_from") or ())
+    trained = tuple(info.get("trained_on") or learned)
     checksum = (folder / CHECKSUM).read_text(encoding="utf-8").split()[0]
-    return Start(network, passport.recipe.input, passport.preparation, own.name, passport.task.name, checksum, learned)
+    return Start(
+        network, passport.recipe.input, passport.preparation, own.name, passport.task.name, checksum, learned, trained
+    )

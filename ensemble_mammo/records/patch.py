@@ -14,7 +14,8 @@ PATCH_KINDS = ("lesion", "background", "hard-negative")
 class PatchRow(ImageRow):
     """One patch: a row of a patch set's manifest.csv, which is a dataset's with these columns behind (label: patch).
 
-    `image_id` is the patch's own, `source` and `source_sha256` are the mammogram's.
+    `image_id` and `exam_id` are the patch's own, so that scores of patches are never averaged; `source` and
+    `source_sha256` are the mammogram's.
     """
 
     mammogram: str = ""

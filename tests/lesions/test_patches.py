@@ -464,3 +464,19 @@ def test_the_command_line_writes_a_set_and_shows_its_counts(source, tmp_path):
     assert read_dataset(tmp_path / "set").table["patch"].value_counts()["background"] == 5
     wrong = call(app, [*words, str(tmp_path / "third"), "--overlap", "2"])
     assert wrong.exit_code == 2 and not (tmp_path / "third").exists()
+
+
+def test_each_patch_is_its_own_exam_so_that_no_scores_are_averaged(tmp_path):
+    made = patches(write_made(tmp_path / "data", {"plain": IMAGES["plain"]}), tmp_path / "out", OPTIONS)
+    assert list(made.table["exam_id"]) == list(made.table["image_id"])
+    assert made.table["exam_id"].is_unique and made.table["subject_id"].nunique() == 1
+
+
+def test_birads_stands_for_a_missing_pathology_only_when_told(tmp_path):
+    data = write_made(tmp_path / "data", {"a": [MadeLesion((60, 40), pathology="")] * 2, "b": IMAGES["normal"]})
+    data = replace(data, table=data.table.assign(birads=["4-6", "1-2"]))
+    with pytest.raises(DatasetError, match=r"no image can give patches .* or --birads"):
+        patches(data, tmp_path / "without", OPTIONS)
+    made = patches(data, tmp_path / "with", replace(OPTIONS, birads=True))
+    assert set(made.table["patch"]) == {"background", "malignant-mass"}
+    assert read_description(tmp_path / "with")["patches"]["birads"] is True

@@ -35,7 +35,7 @@ def outline_of(name):
 
 def test_the_recipes_that_the_sources_state_are_shipped():
     wanted = {f"cancer/patch-resnet50{end}" for end in VARIANTS} | {"cancer/patch-vgg16", "cancer/patch-lite"}
-    wanted |= {f"cancer/whole-image{end}" for end in ("", "-port", "-vgg", "-heatmap", "-lite")}
+    wanted |= {f"cancer/whole-image{end}" for end in ("", "-port", "-vgg", "-hybrid", "-heatmap", "-lite")}
     assert wanted <= set(NAMES)
 
 
@@ -83,7 +83,10 @@ def test_the_second_stage_frees_what_its_source_says(name, modules, tensors):
 
 
 def test_the_46_layers_are_those_that_keras_counts():
-    """Keras counts a convolution, a batch norm, an activation and an addition as a layer each, and 46 from the end."""
+    """Keras counts a convolution, a batch norm, an activation and an addition as a layer each.
+
+    The 46th from the end is the activation before the block that begins here; it has no weights.
+    """
     plain = 3 * 2 + 2 + 1 + 1  # convolutions and norms, two activations, the addition, its activation
     projected = plain + 2
     last_stage = projected + 2 * plain
@@ -92,7 +95,7 @@ def test_the_46_layers_are_those_that_keras_counts():
     assert load_recipe("cancer/patch-resnet50-46").train.stages[1].trainable == "from:layer3.5"
 
 
-@pytest.mark.parametrize("end", ["", "-port", "-vgg", "-heatmap", "-lite"])
+@pytest.mark.parametrize("end", ["", "-port", "-vgg", "-hybrid", "-heatmap", "-lite"])
 def test_the_first_stage_of_a_whole_image_learns_the_new_layers_alone(end):
     name = f"cancer/whole-image{end}"
     learning = {

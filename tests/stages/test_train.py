@@ -386,7 +386,7 @@ def test_a_run_starts_from_another_and_knows_whom_that_one_learned_from(patholog
     assert second.info["learned_from"] == first.info["learned_from"]
     swapped = pathology.table.assign(split=["test"] * 4 + list(pathology.table["split"][:-4]))
     other = dataclasses.replace(pathology, table=swapped)
-    with pytest.raises(DatasetError, match=r"4 subjects held out here, such as s000, are known to the run"):
+    with pytest.raises(DatasetError, match=r"4 subjects of validation or test here, such as s000, are known"):
         train(other, None, recipe, tmp_path / "third", options)
     allowed = dataclasses.replace(options, allow_leakage=True)
     assert "known to the run" in train(other, None, recipe, tmp_path / "third", allowed).info["leaks"][0]
@@ -396,3 +396,38 @@ def test_a_start_must_be_one_run(pathology, tmp_path):
     network = dataclasses.replace(pooled().network, pretrained="run", weights_file=str(tmp_path / "nowhere"))
     with pytest.raises(RunError, match="nowhere: no such folder"):
         train(pathology, None, dataclasses.replace(pooled(), network=network), tmp_path / "runs")
+
+
+def test_a_subject_that_the_start_learned_from_cannot_validate(pathology, tmp_path):
+    options = TrainOptions(device="cpu")
+    train(pathology, None, pooled(epochs=1), tmp_path / "first", options)
+    network = dataclasses.replace(pooled().network, pretrained="run", weights_file=str(tmp_path / "first"))
+    recipe = dataclasses.replace(pooled(epochs=1), network=network)
+    swapped = pathology.table.assign(split=["val"] * 6 + ["train"] * 14 + ["test"] * 4)
+    other = dataclasses.replace(pathology, table=swapped)
+    with pytest.raises(DatasetError, match="6 subjects of validation or test here, such as s000, are known"):
+        train(other, None, recipe, tmp_path / "second", options)
+
+
+def test_the_mean_and_what_else_is_otherwise_come_from_the_start(pathology, tmp_path, caplog):
+    options = TrainOptions(device="cpu")
+    scaled = dataclasses.replace(pooled().input, centre="training", std=1 / 255)
+    first = train(pathology, None, dataclasses.replace(pooled(epochs=1), input=scaled), tmp_path / "first", options)
+    network = dataclasses.replace(pooled().network, pretrained="run", weights_file=str(tmp_path / "first"))
+    larger = dataclasses.replace(scaled, height=48, width=48, std=1.0)
+    recipe = dataclasses.replace(pooled(epochs=1), network=network, input=larger)
+    other = dataclasses.replace(pathology, preparation=dataclasses.replace(pathology.preparation, trim=0.05))
+    with caplog.at_level(logging.WARNING):
+        second = train(other, None, recipe, tmp_path / "second", options)
+    assert load_run(second.folder).recipe.input.mean == load_run(first.folder).recipe.input.mean
+    assert "images prepared otherwise than those of the start: trim 0.05, before 0.0" in caplog.text
+    assert "input.std is 1, in the training of the start it was 0.00392157" in caplog.text
+
+
+def test_patches_of_another_size_than_the_input_are_refused(pathology, tmp_path):
+    root = tmp_path / "patches"
+    root.mkdir()
+    description = json.loads((pathology.root / "dataset.json").read_text()) | {"patches": {"size_px": 64}}
+    (root / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(RecipeError, match=r"patches of 64 x 64 pixels, the recipe's input is 32 x 32; cut them with"):
+        train(dataclasses.replace(pathology, root=root), None, pooled(), tmp_path / "runs")

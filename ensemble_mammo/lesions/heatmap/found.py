@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ensemble_mammo.imaging.blots import breast_of
 from ensemble_mammo.imaging.peaks import Peak, peaks, regions, smoothed
-from ensemble_mammo.imaging.prepared import Placement, resized
+from ensemble_mammo.imaging.prepared import Placement, at_height, resized
 from ensemble_mammo.learning.checkpoint import LoadedRun
 from ensemble_mammo.learning.heatmap import Grid, deviation, heatmap_of
 from ensemble_mammo.lesions.heatmap.inputs import Look
@@ -104,14 +104,6 @@ class Frame:
             return row, column
         down, across = self.placement.point_to_source(row - 0.5, column - 0.5)
         return down + 0.5, across + 0.5
-
-
-def at_height(pixels: Pixels, height: int) -> Pixels:
-    """A prepared image at the height that patches were cut at, its aspect kept; 0: as it is."""
-    if height in (0, pixels.shape[0]):
-        return pixels
-    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
-    return np.rint(resized(pixels.astype(np.float32), height, width)).astype(np.uint16)
 
 
 def found_in(

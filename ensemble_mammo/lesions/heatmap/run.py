@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -107,6 +108,7 @@ def _looked_at(
             _log.info("%d of %d images were done before", len(made), len(images))
         for name in (LESIONS, FEATURES, BOXES):  # of an earlier call: a folder that has them is whole
             (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / "predictions", ignore_errors=True)
         left = [image for image in images if image.stem not in made]
         for look in track(read_images(left, options, notes), len(left), "heatmap"):
             stem = look.wanted.stem

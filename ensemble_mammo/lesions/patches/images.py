@@ -24,7 +24,7 @@ from ensemble_mammo.imaging.patches import (
     drawn_at_blobs,
     drawn_elsewhere,
 )
-from ensemble_mammo.imaging.prepared import resized
+from ensemble_mammo.imaging.prepared import at_height, resized
 from ensemble_mammo.lesions.patches.options import PatchOptions
 from ensemble_mammo.lesions.patches.plan import Job, Target
 from ensemble_mammo.records.patch import PatchRow
@@ -87,6 +87,7 @@ def cut_image(job: Job, shop: Workshop) -> dict[str, Any]:
             write_png16(shop.out / file, cut(row, column))
             facts = {
                 "image_id": patch_id,
+                "exam_id": patch_id,
                 "file": file,
                 "kind": group.kind,
                 "lesion_id": group.target.lesion_id,
@@ -156,9 +157,7 @@ def _at_height(job: Job, shop: Workshop) -> tuple[Pixels, list[Region]]:
         if not mask.any():
             raise DatasetError(f"{shop.root / name}: mask without a lesion; prepare the dataset again")
         lesions.append(Region.of(mask if height == pixels.shape[0] else _scaled(mask, height, width)))
-    if height == pixels.shape[0]:
-        return pixels, lesions
-    return np.rint(resized(pixels.astype(np.float32), height, width)).astype(np.uint16), lesions
+    return at_height(pixels, height), lesions
 
 
 def _scaled(mask: Mask, height: int, width: int) -> Mask:

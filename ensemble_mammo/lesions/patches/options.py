@@ -52,6 +52,8 @@ class PatchOptions:
     "share of the background patches that come from a detector of bright blobs, 0 to 1"
     findings: tuple[str, ...] = ()
     "findings whose lesions give patches; none: all, those that are no calcification as masses"
+    birads: bool = False
+    "the image's BI-RADS class stands for a pathology that its lesions lack: 4-6 malignant, 1-2 benign"
     seed: int = 0
     "of all that is drawn"
     workers: int = 0

@@ -19,6 +19,8 @@ BARE = "its lesion has no pathology"
 OTHER = "none of its lesions is of the findings asked for"
 NOWHERE = "its lesions have no mask"
 _LABEL = "pathology"
+_BIRADS = {"1-2": "benign", "4-6": "malignant"}
+"""What a BI-RADS class stands for where no pathology is known and the user says so."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def planned(dataset: Dataset, options: PatchOptions) -> Plan:
         if own is None:
             continue
         row = ImageRow(**{str(name): str(value) for name, value in image.items() if name in known})
-        job = _job(row, own, str(image.get(_LABEL, "")), options, full)
+        job = _job(row, own, image, options, full)
         if isinstance(job, str):
             left_out.append((row.image_id, job))
         else:
@@ -110,9 +112,11 @@ def class_of(finding: str, pathology: str) -> str:
 
 
 def _job(
-    row: ImageRow, lesions: Sequence[Mapping[str, str]], label: str, options: PatchOptions, full: bool
+    row: ImageRow, lesions: Sequence[Mapping[str, str]], image: Mapping[Any, Any], options: PatchOptions, full: bool
 ) -> Job | str:
     """The work on one image, or why there is none."""
+    label = str(image.get(_LABEL, "")) if len(lesions) == 1 else ""
+    proxy = _BIRADS.get(str(image.get("birads", "")), "") if options.birads else ""
     column = "full_mask" if full else "mask"
     placed = [lesion for lesion in lesions if lesion[column]]
     if not placed:
@@ -122,7 +126,7 @@ def _job(
         if options.findings and lesion["finding"] not in options.findings:
             continue
         wanted = True
-        pathology = lesion["pathology"] or (label if len(lesions) == 1 else "")
+        pathology = lesion["pathology"] or label or proxy
         if pathology in ("benign", "malignant"):
             targets.append(Target(lesion["lesion_id"], class_of(lesion["finding"], pathology), place))
     if not targets:
@@ -147,7 +151,7 @@ def _refuse_nothing(dataset: Dataset, left_out: Sequence[tuple[str, str]]) -> No
     reasons = "; ".join(f"{n} images: {reason}" for reason, n in Counter(why for _, why in left_out).most_common())
     raise DatasetError(
         f"{dataset.root}: no image can give patches ({reasons}); the class of a patch needs a mask and a pathology "
-        "(benign or malignant) of each lesion, in lesions.csv"
+        "(benign or malignant) of each lesion, in lesions.csv, or --birads and a BI-RADS class of its image"
     )
 
 

@@ -143,6 +143,7 @@ def _write(
             "per_lesion": options.per_lesion,
             "hard_negatives": options.hard_negatives,
             "findings": list(options.findings),
+            "birads": options.birads,
             "seed": options.seed,
             "source": said["source"],
             "counts": _counts(table),

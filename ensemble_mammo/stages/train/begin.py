@@ -31,6 +31,9 @@ def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
         recipe = replace(recipe, network=start.network)
     if recipe.input.centre == "training":
         images = learned.images
+        if start is not None and start.input.centre == "training":  # its features know values about that mean
+            log.info("mean of the start's training images: %.6f of white", start.input.mean)
+            return replace(recipe, input=replace(recipe.input, mean=start.input.mean))
         mean = float(np.mean([images[i].mean(dtype=torch.float64).item() for i in range(len(images))]))
         recipe = replace(recipe, input=replace(recipe.input, mean=mean))
         log.info("mean of the %d training images: %.6f of white", len(images), mean)
@@ -40,7 +43,11 @@ def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
 def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: Start | None) -> dict[str, Any]:
     """What run.json says of data and start; whom the start learned from is learned from here, too."""
     learned = set(marks_of(subject for rows in parts.values() for subject in rows["subject_id"]))
-    remarks: dict[str, Any] = {"learned_from": sorted(learned | set(start.learned_from if start else ()))}
+    trained = set(marks_of(parts["train"]["subject_id"]))
+    remarks: dict[str, Any] = {
+        "learned_from": sorted(learned | set(start.learned_from if start else ())),
+        "trained_on": sorted(trained | set(start.trained_on if start else ())),
+    }
     if start is not None:
         remarks["started_from"] = {"network": start.name, "task": start.task, "weights_sha256": start.weights_sha256}
     return remarks | ({"leaks": list(leaks)} if leaks else {})
@@ -49,16 +56,19 @@ def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: S
 def leaks_of_start(
     start: Start, dataset: Dataset, parts: Mapping[str, pd.DataFrame], options: TrainOptions
 ) -> list[str]:
-    """Subjects held out here of whom the first weights know already; refused unless the user allows it."""
+    """Subjects for validation or test here of whom the first weights know; refused unless the user allows it."""
     table = dataset.table
     if options.train_subjects is None:
         held_out = set(table.loc[table["split"] == "test", "subject_id"])
     else:
         held_out = set(table["subject_id"]) - {s for rows in parts.values() for s in rows["subject_id"]}
-    known = marked(held_out, start.learned_from)
+    known = marked(held_out, start.learned_from) | marked(parts["val"]["subject_id"], start.trained_on)
     if not known:
         return []
-    text = f"{len(known)} subjects held out here, such as {min(known)}, are known to the run that this one starts from"
+    text = (
+        f"{len(known)} subjects of validation or test here, such as {min(known)}, are known to the run that this one "
+        "starts from"
+    )
     if not options.allow_leakage:
         raise DatasetError(
             f"{dataset.root}: {text}; divide both sets alike (patches keep the splits of their dataset), or give "

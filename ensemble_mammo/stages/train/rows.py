@@ -16,7 +16,7 @@ from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, Dataset, read_description
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
@@ -95,6 +95,7 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
             f"{' and '.join(needs)} needs validation images and {name} has none: "
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
         )
+    _check_patch_size(dataset, recipe)
     if recipe.train.keep == "best-auc" and len(task.classes) != 2:
         raise RecipeError(
             f"train.keep = 'best-auc' is for two classes, task {task.name} has {len(task.classes)}; take best-loss"
@@ -110,6 +111,19 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
     before = sum(stage.epochs for stage in recipe.train.stages[:-1])
     if before >= recipe.train.epochs:
         log.warning("%s: train.epochs = %d ends before the last of train.stages begins", name, recipe.train.epochs)
+
+
+def _check_patch_size(dataset: Dataset, recipe: Recipe) -> None:
+    """Patches enter a network at their own size: a heatmap cuts squares of the input's size from its images."""
+    if not (dataset.root / DESCRIPTION).is_file():
+        return
+    size = read_description(dataset.root).get("patches", {}).get("size_px")
+    if size is not None and (recipe.input.height, recipe.input.width) != (size, size):
+        raise RecipeError(
+            f"{dataset.root}: patches of {size} x {size} pixels, the recipe's input is {recipe.input.height} x "
+            f"{recipe.input.width}; cut them with `patches --size {recipe.input.height}`, or set input.height and "
+            f"input.width to {size}"
+        )
 
 
 def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> None:
