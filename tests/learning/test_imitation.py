@@ -252,7 +252,7 @@ def test_mammograms_prepared_otherwise_than_the_patches_are_refused(patches, tmp
 
 def test_subjects_held_out_whom_the_imitated_run_knows_are_refused(dataset, tmp_path):
     folder = patch_run(tmp_path / "ANY", learned_from=("s013",))
-    with pytest.raises(DatasetError, match="1 subjects held out here, such as s013, are known to the run"):
+    with pytest.raises(DatasetError, match="1 subjects of validation or test here, such as s013, are known"):
         train(dataset, None, recipe_of(folder), tmp_path / "out", CPU)
 
 
