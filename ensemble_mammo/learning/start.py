@@ -30,7 +30,7 @@ class Start:
     learned_from: tuple[str, ...]
     "marks of the subjects it learned from or was validated on"
     trained_on: tuple[str, ...]
-    "marks of those it learned from alone; of older runs those of `learned_from`"
+    "marks of those it learned from alone; none where its run.json does not say"
 
 
 def start_of(recipe: NetworkRecipe) -> Start | None:
@@ -63,7 +63,7 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
             network = replace(network, block_stride=own.block_stride)
     info = read_info(folder)
     learned = tuple(info.get("learned_from") or ())
-    trained = tuple(info.get("trained_on") or learned)
+    trained = tuple(info.get("trained_on") or ())
     checksum = (folder / CHECKSUM).read_text(encoding="utf-8").split()[0]
     return Start(
         network, passport.recipe.input, passport.preparation, own.name, passport.task.name, checksum, learned, trained
