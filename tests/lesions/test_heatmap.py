@@ -325,6 +325,18 @@ def test_several_runs_are_averaged(dataset, patch_run, tmp_path):
     np.testing.assert_allclose(maps[2], (maps[0] + maps[1]) / 2, atol=1e-5)
 
 
+def test_dense_maps_that_are_not_compared_say_so(dataset, patch_run, tmp_path):
+    maps = heatmap(dataset, patch_run, tmp_path, options(sweep=replace(QUICK, mode="dense")))
+    assert "dense maps stray from exact ones; how far was not measured here: --compare N does" in maps.document["notes"]
+
+
+def test_predictions_of_an_earlier_call_do_not_stay_beside_other_maps(dataset, patch_run, tmp_path):
+    heatmap(dataset, patch_run, tmp_path, options(predictions="abnormality"))
+    assert (tmp_path / "predictions" / "subject.csv").is_file()
+    heatmap(dataset, patch_run, tmp_path, options(split="val"))
+    assert not (tmp_path / "predictions").exists()
+
+
 def test_dense_maps_are_compared_with_exact_ones_on_images_drawn_by_chance(dataset, patch_run, tmp_path):
     sweep = replace(QUICK, mode="dense", shared=1)
     maps = heatmap(dataset, patch_run, tmp_path / "a", options(sweep=sweep, compare=3, seed=4))

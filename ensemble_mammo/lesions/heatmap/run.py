@@ -79,6 +79,8 @@ def heatmap(
     known, spared = networks.seen([(image.view, image.key[0]) for image in looked_at])
     notes += [seen_note(len(known))] if known else []
     notes += [f"subjects looked at by those networks alone that never saw them: {len(spared)}"] if spared else []
+    if options.sweep.mode == "dense" and not options.compare:
+        notes.append("dense maps stray from exact ones; how far was not measured here: --compare N does")
     if nothing := sum(entry["patches"] == 0 for entry in entries):
         notes.append(f"images without a patch in a breast, whose maps are empty and have no scores: {nothing}")
     about = {"models": [str(folder) for folder in models], "runs": networks.provenance(), "seen": len(known)}
