@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 120
 _EXAMS_SHOWN = 20
-_TOLD = ("comparison", "baseline", "subgroups", "planning")
+_TOLD = ("comparison", "baseline", "images", "subgroups", "lesions-found", "planning")
 """Sections of a report whose answer stands on the terminal too: what was asked for, and what must not be missed."""
 
 

@@ -109,6 +109,6 @@ def _refuse_two(folder: Path, found: list[FoundImage], what: str, ids: list[str 
         firsts = [", ".join(files[:4]) + (" …" if len(files) > 4 else "") for files in list(groups.values())[:3]]
         shown = " | ".join(firsts) + (" | …" if len(groups) > len(firsts) else "")
         raise DatasetError(
-            f"{folder}: files of {len(groups)} {what} ({shown}); one folder holds one exam of one subject; for a "
-            "folder of subject folders use --subjects"
+            f"{folder}: files of {len(groups)} {what} ({shown}); one folder holds one exam of one subject; a folder "
+            "of subject folders is for `predict --subjects`"
         )

@@ -58,6 +58,8 @@ _DENSITY = {
     for written in (str(number), f"DENSITY {name}", f"ACR {name}", f"BI-RADS {name}", f"BIRADS {name}")
 }
 
+PATCH = "patch"
+"""The task of patches: its column in a manifest says that its images are patches."""
 PATCH_CLASSES = ("background", "malignant-calcification", "benign-calcification", "malignant-mass", "benign-mass")
 """Of patches, in the order of the PyTorch port of Shen et al. 2019 (0 to 4)."""
 
@@ -90,7 +92,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "maximum",
                 positive=("benign-calcification", "benign-mass", "malignant-calcification", "malignant-mass"),
             ),
-            Task("patch", PATCH_CLASSES, "maximum", positive=PATCH_CLASSES[1:]),
+            Task(PATCH, PATCH_CLASSES, "maximum", positive=PATCH_CLASSES[1:]),
         )
     }
 )

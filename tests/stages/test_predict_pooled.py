@@ -119,3 +119,18 @@ def test_a_pooled_recipe_is_cross_validated_once_for_all_views(cancer, tmp_path)
     table = pd.read_csv(tmp_path / "cv" / "predictions" / "MLO_L.csv")
     assert sorted(table["subject_id"]) == sorted(cancer.rows(View.MLO_L)["subject_id"])
     assert found.task.name == "pathology"
+
+
+def test_patches_and_mammograms_are_told_apart_before_anything_is_predicted(cancer, pooled):
+    patches = dataclasses.replace(cancer, table=cancer.table.assign(patch="background"))
+    with pytest.raises(DatasetError, match="a patch set, and the networks are of task pathology; give the dataset of"):
+        predict(patches, pooled / "a")
+
+
+def test_a_network_of_patches_is_sent_to_heatmap_when_it_meets_mammograms(cancer, tmp_path):
+    labels = ["background", "benign-mass"] * (len(cancer.table) // 2)
+    patches = dataclasses.replace(cancer, table=cancer.table.assign(patch=labels))
+    recipe = load_recipe("density/demo", None, (*SETTINGS, "task='patch'"))
+    train(patches, None, recipe, tmp_path / "runs", TrainOptions(device="cpu"))
+    with pytest.raises(DatasetError, match=r"holds mammograms, and the networks look at patches; .* heatmap"):
+        predict(cancer, tmp_path / "runs")

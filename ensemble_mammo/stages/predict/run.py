@@ -23,8 +23,8 @@ from ensemble_mammo.records.predictions import (
     Predictions,
     view_predictions,
 )
-from ensemble_mammo.records.subject import SUBJECT, View
-from ensemble_mammo.records.task import TASKS, Task, task_named
+from ensemble_mammo.records.subject import ANY, SUBJECT, View
+from ensemble_mammo.records.task import PATCH, TASKS, Task, task_named
 from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, seen_subjects
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
 from ensemble_mammo.stages.predict.written import write_scores
@@ -63,7 +63,11 @@ def predict(
     notes = [note for note in (_note_of_reading(runs, options),) if note]
     seen: set[str] = set()
     if isinstance(source, Dataset):
-        said = (source.require_preparation(own[0].preparation, v, options.other_source) for v, own in runs.items())
+        _require_kind(source, first)
+        said = (
+            source.require_preparation(own[0].preparation, own[0].view or ANY, options.other_source)
+            for own in runs.values()
+        )
         notes += [note for note in dict.fromkeys(said) if note]
         seen = seen_subjects(source, models, runs, options)
         stream, total = from_dataset(source, runs, options)
@@ -87,6 +91,25 @@ def predict(
     if out is not None:
         write_scores(result, out, models, options)
     return result
+
+
+def _require_kind(dataset: Dataset, run: LoadedRun) -> None:
+    """Refuse patches under a network of whole mammograms, and mammograms under one of patches.
+
+    Raises:
+        DatasetError: the one or the other.
+    """
+    of_patches = PATCH in dataset.task_names()
+    if of_patches and run.recipe.task != PATCH:
+        raise DatasetError(
+            f"{dataset.root}: a patch set, and the networks are of task {run.recipe.task}; give the dataset of "
+            "mammograms"
+        )
+    if run.recipe.task == PATCH and not of_patches:
+        raise DatasetError(
+            f"{dataset.root}: holds mammograms, and the networks look at patches; `ensemble-mammo heatmap` moves them "
+            "over mammograms, `predict` wants a patch set"
+        )
 
 
 def _named(models: Sequence[Path]) -> str:

@@ -81,7 +81,9 @@ def leaks_of_start(
 def notes_of_start(start: Start, dataset: Dataset, recipe: Recipe) -> list[str]:
     """What is otherwise than in the training of the first weights: not wrong by itself, but it must be known."""
     own, theirs = to_mapping(dataset.preparation), to_mapping(start.preparation)
-    differing = [f"{name} {own[name]!r}, before {theirs[name]!r}" for name in own if own[name] != theirs[name]]
+    sizes = {"height", "width"} if start.task == "patch" else set()  # a patch set has no frame of its own
+    changed = [name for name in own if own[name] != theirs[name] and name not in sizes]
+    differing = [f"{name} {own[name]!r}, before {theirs[name]!r}" for name in changed]
     notes = [f"images prepared otherwise than those of the start: {'; '.join(differing)}"] if differing else []
     before, now = start.input.std, recipe.input.std
     if abs(before / now - 1) > _SCALES_ALIKE:
