@@ -44,9 +44,6 @@ def _cancer(out: Path, subjects: int, seed: int) -> None:
 
     found = demo_cancer(out, DemoCancerOptions(subjects, seed))
     report_table(found.report, out / "report", False)
-    for section in found.report.sections:
-        if section.name in ("images", "lesions-found"):
-            typer.echo(section.lead)
     typer.echo(
         f"patches of test subjects: accuracy {found.patch_accuracy:.3f} (majority class {found.patch_majority:.3f})"
     )

@@ -136,6 +136,7 @@ def test_a_patch_set_is_a_dataset_of_the_task_patch(source, tmp_path):
         "overlap": 0.9,
         "background_overlap": 0.35,
         "per_lesion": 10,
+        "birads": False,
         "hard_negatives": 0.0,
         "findings": [],
         "seed": 3,
