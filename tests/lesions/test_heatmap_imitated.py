@@ -47,7 +47,7 @@ def test_dense_maps_are_of_its_own_weights_and_exact_ones_of_the_run_imitated(da
         wanted = {"own": [said], "exact": [f"{said}; the maps are of the run imitated"]}
         assert notes == wanted.get(name, [])
     for own, other in zip(found["own"], found["of the run imitated"], strict=True):
-        assert np.abs(own - other).max() > 0.05
+        assert np.abs(own - other).max() > 1e-3
     for own, other in zip(found["exact"], found["exact of the run imitated"], strict=True):
         np.testing.assert_array_equal(own, other)
 
