@@ -68,6 +68,7 @@ def prepare(
     crop: Annotated[bool | None, typer.Option("--crop/--no-crop", help="Cut to the breast.")] = None,
     outside: Annotated[str | None, typer.Option(help="Outside the breast: black or keep.")] = None,
     intensity: Annotated[str | None, typer.Option(help="Within the breast: kept, range, rank or local.")] = None,
+    pectoral: Annotated[str | None, typer.Option(help="Pectoral muscle in MLO views: keep or black.")] = None,
     orientation: Annotated[str | None, typer.Option(help="kept, or chest-left.")] = None,
     decode: Annotated[str | None, typer.Option(help="full, or fast: JPEG 2000 at a lower level.")] = None,
     height: Annotated[int | None, typer.Option(help="Rows of the prepared images; 0: the source's.")] = None,
@@ -108,7 +109,7 @@ def prepare(
     said = {
         "voi": voi, "window": which, "polarity": polarity, "bits_used": bits_used, "source_aspect": source_aspect,
         "trim": trim, "white_patches": white_patches, "crop": crop, "outside": outside, "intensity": intensity,
-        "orientation": orientation, "decode": decode, "height": height, "width": width,
+        "pectoral": pectoral, "orientation": orientation, "decode": decode, "height": height, "width": width,
     }  # fmt: skip
     usual = KINDS[kind].preparation if kind in KINDS else Preparation()
     if height and width is None and usual.width:  # the kind's own frame, at another size

@@ -14,9 +14,11 @@ from PIL import Image
 from ensemble_mammo.imaging.breast import Box, breast_box, chest_side, found_breast, white_patches
 from ensemble_mammo.imaging.facts import HeaderFacts
 from ensemble_mammo.imaging.intensity import levelled
+from ensemble_mammo.imaging.pectoral import pectoral_mask
 from ensemble_mammo.imaging.read import Limits, Mammogram, read_mammogram
 from ensemble_mammo.records.png16 import WHITE
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.subject import Projection, View
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,15 @@ class PreparedFile:
     "SHA-256 of the file"
 
 
-def prepare_pixels(mammogram: Mammogram, preparation: Preparation) -> Prepared:
-    """Trim, find the breast, clear, crop, restore the aspect, scale, pad, quantise: the same pixels, always."""
-    return scaled_pixels(cleared_pixels(mammogram, preparation), preparation)
+def prepare_pixels(mammogram: Mammogram, preparation: Preparation, view: View | None = None) -> Prepared:
+    """Trim, find the breast, clear, crop, restore the aspect, scale, pad, quantise: the same pixels, always.
+
+    Args:
+        mammogram: as `read_mammogram` gives it.
+        preparation: what is to be done.
+        view: the image's; None: not known, so that nothing is done that is right for some views alone.
+    """
+    return scaled_pixels(cleared_pixels(mammogram, preparation, view), preparation)
 
 
 @dataclass(frozen=True)
@@ -163,8 +171,8 @@ class Cleared:
     "pixels of the file, in height and width, to one of `pixels`"
 
 
-def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
-    """What is done at the source's own size: trim, white patches, outside of the breast, intensity."""
+def cleared_pixels(mammogram: Mammogram, preparation: Preparation, view: View | None = None) -> Cleared:
+    """What is done at the source's own size: trim, white patches, pectoral muscle, intensity, outside of the breast."""
     pixels, notes = mammogram.pixels, []
     box = trimmed_box(pixels.shape, preparation.trim)
     if preparation.trim:
@@ -182,11 +190,16 @@ def cleared_pixels(mammogram: Mammogram, preparation: Preparation) -> Cleared:
                 below, behind = pixels.shape[0] - box.top - box.height, pixels.shape[1] - box.left - box.width
                 mask = np.pad(mask, ((box.top, below), (box.left, behind)))
             box = breast_box(mask) if preparation.crop else box
-    if preparation.intensity != "kept" and mask is not None:
-        pixels = levelled(pixels, mask, preparation.intensity)
+    turned = preparation.orientation == "chest-left" and mask is not None and chest_side(mask) == "right"
+    tissue = mask
+    if preparation.pectoral == "black" and mask is not None and view and view.projection == Projection.MLO:
+        muscle = pectoral_mask(pixels, mask, chest_side(mask))
+        notes.append("pectoral muscle blackened" if muscle.any() else "no pectoral muscle found")
+        pixels, tissue = np.where(muscle, np.float32(0), pixels), mask & ~muscle
+    if preparation.intensity != "kept" and tissue is not None:
+        pixels = levelled(pixels, tissue, preparation.intensity)
     if preparation.outside == "black" and mask is not None:
         pixels = np.where(mask, pixels, np.float32(0))
-    turned = preparation.orientation == "chest-left" and mask is not None and chest_side(mask) == "right"
     return Cleared(pixels, box, turned, tuple(notes), mammogram.source_shape, mammogram.reduction)
 
 
@@ -237,16 +250,16 @@ def _kept_within(pixels: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
 
 
 def prepare_file(
-    path: Path | str, preparation: Preparation | None = None, limits: Limits | None = None
+    path: Path | str, preparation: Preparation | None = None, limits: Limits | None = None, view: View | None = None
 ) -> PreparedFile:
-    """Read one file and prepare it.
+    """Read one file and prepare it; `view` as in `prepare_pixels`.
 
     Raises:
         ImageReadError: the file cannot be turned into a mammogram.
     """
     preparation = preparation or Preparation()
     mammogram = read_mammogram(path, preparation, limits)
-    return PreparedFile(prepare_pixels(mammogram, preparation), mammogram.facts, mammogram.sha256)
+    return PreparedFile(prepare_pixels(mammogram, preparation, view), mammogram.facts, mammogram.sha256)
 
 
 def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Placement:

@@ -67,7 +67,7 @@ def prepare_image(image: ArchiveImage, place: Workplace) -> dict[str, Any]:
         OutputError: the dataset's folder cannot be written.
     """
     mammogram = _read(image, place)
-    cleared = cleared_pixels(mammogram, place.preparation)
+    cleared = cleared_pixels(mammogram, place.preparation, image.view)
     prepared = scaled_pixels(cleared, place.preparation)
     write_png16(place.out / file_of(image), prepared.pixels)
     full = None

@@ -11,6 +11,7 @@ WHITE_PATCHES = ("keep", "black")
 DECODES = ("full", "fast")
 INTENSITIES = ("kept", "range", "rank", "local")
 ORIENTATIONS = ("kept", "chest-left")
+PECTORAL_RULES = ("keep", "black")
 OF_THE_SOURCE = ("voi", "window", "decode", "polarity", "bits_used", "source_aspect", "trim", "white_patches")
 """Fields that say how one kind of file is read; the others say what the prepared image is like."""
 
@@ -46,6 +47,9 @@ class Preparation:
     """values within the breast: 'kept'; 'range' (their 1st and 99th percentile become 0.05 and 0.95); 'rank' (equal
     shares of pixels at every level); 'local' (each pixel against the mean and deviation of its surroundings). The last
     three take away what tells a digitiser, and absolute intensity, which density is read from, with it"""
+    pectoral: str = "keep"
+    """the pectoral muscle of MLO views: 'keep', or 'black' where it is found; a rule of intensity then leaves it out.
+    Images of other views, or of a view that is not known, are not touched"""
     orientation: str = "kept"
     "'kept', or 'chest-left': turned over where the chest wall stands on the right, so that all breasts point one way"
     height: int = 1152
@@ -63,6 +67,7 @@ class Preparation:
             ("intensity", INTENSITIES),
             ("decode", DECODES),
             ("orientation", ORIENTATIONS),
+            ("pectoral", PECTORAL_RULES),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
@@ -82,4 +87,5 @@ class Preparation:
     @property
     def looks_for_breast(self) -> bool:
         """Whether anything here needs the breast to be found."""
-        return self.crop or self.outside == "black" or self.intensity != "kept" or self.orientation != "kept"
+        changed = self.intensity != "kept" or self.orientation != "kept" or self.pectoral != "keep"
+        return self.crop or self.outside == "black" or changed

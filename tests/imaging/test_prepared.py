@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ensemble_mammo.imaging.breast import breast_mask, found_breast
+from ensemble_mammo.imaging.breast import breast_mask, chest_side, found_breast
 from ensemble_mammo.imaging.facts import HeaderFacts
+from ensemble_mammo.imaging.pectoral import pectoral_mask
 from ensemble_mammo.imaging.phantom import phantom_exam, write_phantom_exams
 from ensemble_mammo.imaging.prepared import Placement, cleared_pixels, prepare_file, prepare_pixels
 from ensemble_mammo.imaging.read import Mammogram
+from ensemble_mammo.records.fields import from_mapping, to_mapping
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.subject import View
 
@@ -220,3 +222,51 @@ def test_height_0_keeps_the_pixels_of_the_source(mammogram):
         place.crop_top : place.crop_top + place.crop_height, place.crop_left : place.crop_left + place.crop_width
     ]
     np.testing.assert_array_equal(prepared.pixels, np.rint(crop.astype(np.float64) * 65535))
+
+
+BLACK = Preparation(height=300, pectoral="black")
+
+
+def test_the_pectoral_muscle_of_an_mlo_is_blackened_and_nothing_else(mammogram):
+    mask = found_breast(mammogram.pixels)
+    muscle = pectoral_mask(mammogram.pixels, mask, chest_side(mask))
+    kept = cleared_pixels(mammogram, replace(BLACK, pectoral="keep"), View.MLO_L)
+    black = cleared_pixels(mammogram, BLACK, View.MLO_L)
+    assert muscle.any() and black.pixels[muscle].max() == 0
+    np.testing.assert_array_equal(black.pixels[~muscle], kept.pixels[~muscle])
+    assert black.box == kept.box and black.notes == ("pectoral muscle blackened",) and kept.notes == ()
+    alone = cleared_pixels(mammogram, Preparation(crop=False, outside="keep", pectoral="black"), View.MLO_R)
+    np.testing.assert_array_equal(alone.pixels, np.where(muscle, np.float32(0), mammogram.pixels))
+
+
+@pytest.mark.parametrize("view", [None, View.CC_L, View.CC_R])
+def test_without_an_mlo_the_pectoral_rule_changes_nothing(mammogram, view):
+    one, other = prepare_pixels(mammogram, BLACK, view), prepare_pixels(mammogram, replace(BLACK, pectoral="keep"))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert one.notes == ()
+
+
+def test_an_mlo_without_a_muscle_is_kept_and_said():
+    pixels = np.zeros((400, 300), np.float32)
+    rows, columns = np.mgrid[:400, :300]
+    pixels[((rows - 200) / 150) ** 2 + (columns / 180) ** 2 < 1] = 0.5
+    plain = Mammogram(pixels, HeaderFacts("png", 400, 300, 8), "")
+    one, other = prepare_pixels(plain, BLACK, View.MLO_L), prepare_pixels(plain, Preparation(height=300))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert one.notes == ("no pectoral muscle found",)
+
+
+def test_an_intensity_rule_does_not_count_the_muscle(mammogram):
+    mask = found_breast(mammogram.pixels)
+    muscle = pectoral_mask(mammogram.pixels, mask, chest_side(mask))
+    ranked = cleared_pixels(mammogram, replace(BLACK, intensity="rank"), View.MLO_L).pixels
+    assert ranked[muscle].max() == 0
+    rest = ranked[mask & ~muscle]
+    assert np.histogram(rest, 10, (0, 1))[0] / rest.size == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_preparation_of_before_the_pectoral_rule_keeps_the_muscle():
+    old = {name: value for name, value in to_mapping(Preparation()).items() if name != "pectoral"}
+    assert from_mapping(Preparation, old) == Preparation() and Preparation().pectoral == "keep"
+    with pytest.raises(ValueError, match="pectoral is 'cut', expected one of keep, black"):
+        Preparation(pectoral="cut")

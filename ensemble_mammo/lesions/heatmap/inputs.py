@@ -125,7 +125,7 @@ def read_images(images: Sequence[Wanted], options: LesionMapOptions, notes: list
 def _read(image: Wanted) -> tuple[Grey, NDArray[np.uint16], Placement]:
     assert image.preparation is not None
     mammogram = read_mammogram(image.path, image.preparation, image.limits)
-    prepared = prepare_pixels(mammogram, image.preparation)
+    prepared = prepare_pixels(mammogram, image.preparation, image.view)
     pixels = mammogram.pixels
     if pixels.shape != mammogram.source_shape:  # decoded at a lower level
         pixels = resized(pixels, *mammogram.source_shape)

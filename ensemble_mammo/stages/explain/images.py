@@ -101,6 +101,6 @@ def _from_files(
 def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement, float]:
     image, preparation, limits = job
     mammogram = read_mammogram(image.path, preparation, limits)
-    prepared = prepare_pixels(mammogram, preparation)
+    prepared = prepare_pixels(mammogram, preparation, image.view)
     mm = (mammogram.facts.pixel_spacing_mm or 0.0) * mammogram.reduction
     return mammogram.pixels, prepared.pixels, prepared.placement, mm
