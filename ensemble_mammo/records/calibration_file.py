@@ -1,4 +1,4 @@
-"""calibration.json: what a report fits on validation subjects and `predict` applies to new ones."""
+"""calibration.json: what a report fits on validation or out-of-fold scores and `predict` applies to new ones."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class LevelCalibration:
     temperature: float
     "scores become softmax(log score / temperature); above 1: less sure"
     exams: int
-    "validation exams that it was fitted on"
+    "exams that it was fitted on"
     subjects: int
     "subjects that they belong to"
     sets: SetRule | None = None
-    "of the scores before the temperature; None: too few validation exams"
+    "of the scores before the temperature; None: too few exams"
     thresholds: Mapping[str, float] = field(default_factory=dict)
     "operating points by name, on the summed score of the positive classes before the temperature"
     note: str = ""
@@ -98,6 +98,8 @@ class Calibration:
     "SHA-256 over ids, scores and true classes of the validation exams"
     files: Mapping[str, str] = field(default_factory=dict)
     "name of a validation file -> its SHA-256"
+    fitted_on: str = ""
+    "whose predictions it was fitted on, in words; empty: those of validation subjects"
 
     def apply(self, predictions: Predictions) -> Predictions:
         """The rows of a level with its temperature applied; the highest class of each row stays the highest.
@@ -201,7 +203,8 @@ def read_calibration(path: Path, task: Task | None = None) -> Calibration:
         table = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PredictionError(
-            f"{path}: no such file; a report with --validation writes {CALIBRATION} beside report.json"
+            f"{path}: no such file; a report with --validation writes {CALIBRATION} beside report.json, and so does "
+            "one of out-of-fold predictions (train --folds)"
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise PredictionError(f"{path}: cannot be read as JSON: {error}") from error

@@ -20,6 +20,8 @@ SUM_TOLERANCE = 1e-3
 """How far the scores of a row may be from adding up to 1."""
 
 _ID_COLUMNS = ("subject_id", "exam_id", "views", "images")
+_NOTED_COLUMNS = ("set", "unsure")
+"""What a calibration adds behind the classes; passed over when read."""
 _PROBLEMS_SHOWN = 5
 
 
@@ -94,14 +96,21 @@ def view_predictions(
     )
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write our CSV: subject_id, exam_id, views, images, then a column a class (17 significant digits)."""
+def write_predictions(path: Path, predictions: Predictions, sets: Sequence[tuple[str, ...]] | None = None) -> None:
+    """Write our CSV: subject_id, exam_id, views, images, then a column a class (17 significant digits).
+
+    Args:
+        path: the file.
+        predictions: its rows.
+        sets: the conformal set of each row, for the columns `set` (as B+C) and `unsure` (0 where it is one class).
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_ID_COLUMNS, *predictions.classes])
+    writer.writerow([*_ID_COLUMNS, *predictions.classes, *(_NOTED_COLUMNS if sets is not None else ())])
     for i, (subject, exam) in enumerate(predictions.keys):
         scores = [repr(float(score)) for score in predictions.scores[i]]
-        writer.writerow([subject, exam, predictions.views[i], predictions.images[i], *scores])
+        noted = [] if sets is None else ["+".join(sets[i]), int(len(sets[i]) != 1)]
+        writer.writerow([subject, exam, predictions.views[i], predictions.images[i], *scores, *noted])
     write_text(path, text.getvalue())
 
 
@@ -169,7 +178,7 @@ def _read_csv(path: Path, text: str, level: str, classes: tuple[str, ...]) -> Pr
         )
     if len(set(header)) != len(header):
         raise PredictionError(f"{path} line 1: a column stands there twice; found {', '.join(header)}")
-    unknown = [name for name in header if name not in (*_ID_COLUMNS, *classes)]
+    unknown = [name for name in header if name not in (*_ID_COLUMNS, *classes, *_NOTED_COLUMNS)]
     if unknown:
         raise PredictionError(
             f"{path} line 1: unknown class or column {', '.join(unknown)}; classes: {', '.join(classes)}"

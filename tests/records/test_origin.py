@@ -9,8 +9,10 @@ def test_a_folder_that_says_nothing_has_no_origin(tmp_path):
 
 
 def test_runs_and_folds_are_read(tmp_path):
-    (tmp_path / "predictions.json").write_text('{"out_of_fold": true, "runs": {"CC_R": [{"seed": 1}]}}')
-    assert read_origin(tmp_path) == Origin({"CC_R": [{"seed": 1}]}, True)
+    (tmp_path / "predictions.json").write_text(
+        '{"out_of_fold": true, "runs": {"CC_R": [{"seed": 1}]}, "fold_of": {"a": 3}}'
+    )
+    assert read_origin(tmp_path) == Origin({"CC_R": [{"seed": 1}]}, True, 0, {"a": 3})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"runs": {"CC_R": 3}}'])

@@ -9,7 +9,7 @@ from pathlib import Path
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.inputs.truth import ANY, Truth, truth_from_counts, truth_from_dataset
 from ensemble_mammo.merit.results import PredictionFile
-from ensemble_mammo.records.origin import read_origin
+from ensemble_mammo.records.origin import Origin, read_origin
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.report.matching import common_exams
@@ -78,10 +78,18 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
         held,
         {name: _judged(own, labels) for name, own in rows.items()} if others else {},
         systems[first].folders,
+        bool(origins) and all(origin.out_of_fold for origin in origins),
+        _fold_of(origins),
     )
     files = tuple(replace(file, system=name) for name, one in systems.items() for file in one.files)
     exams = len({key for p in given for key in p.keys})
     return Gathered(study, rows[first], exams, files + validation_files, tuple(notes))
+
+
+def _fold_of(origins: Sequence[Origin]) -> Mapping[str, int]:
+    """The folds of the subjects where all folders say the same."""
+    first = origins[0].fold_of if origins else {}
+    return first if all(origin.fold_of == first for origin in origins) else {}
 
 
 def _judged(rows: Mapping[str, Predictions], labels: Truth) -> dict[str, Judged]:

@@ -61,7 +61,8 @@ class ReportOptions:
     heatmaps: Path | None = None
     "a folder that `heatmap` wrote, whose boxes are held against the masks of the dataset's lesions"
     baseline: Path | None = None
-    "report.json of a cheap method on the same data, whose figures stand beside these"
+    """a folder of predictions of a cheap method for the same exams, or its report.json, whose figures stand beside
+    these; None: `baseline/` beside the predictions, where it is"""
     tables: tuple[str, ...] = ()
     "in which forms tables are written beside CSV: latex, markdown"
     hide_ids: bool = False

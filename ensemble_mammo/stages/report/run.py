@@ -29,7 +29,8 @@ from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.contents import sections_of
 from ensemble_mammo.stages.report.gather import VALIDATION, gather
 from ensemble_mammo.stages.report.options import ReportOptions
-from ensemble_mammo.stages.report.sections.calibration_study import fitted
+from ensemble_mammo.stages.report.sections.baseline import WARNING
+from ensemble_mammo.stages.report.sections.calibration_study import calibrating, fitted
 from ensemble_mammo.stages.report.study import Judged, Study
 from ensemble_mammo.stages.report.wording import figure_key
 
@@ -62,6 +63,8 @@ def report(
     classes = len(truth.task.classes)
     figures = {level: _named(one, truth.task) for level, one in study.figures.items()}
     confusion = {level: confusion_matrix(one.true, one.predicted, classes) for level, one in study.levels.items()}
+    sections = tuple(sections_of(study))
+    warned = [note for section in sections for note in section.notes if note.startswith(WARNING)]
     found = Report(
         truth.task,
         figures,
@@ -72,9 +75,9 @@ def report(
         options.resamples,
         options.seed,
         gathered.files,
-        (*_few_notes(study), *gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
+        (*warned, *_few_notes(study), *gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
         _versions(),
-        tuple(sections_of(study)),
+        sections,
     )
     if out is not None:
         _write(found, study, out)
@@ -136,7 +139,7 @@ def _named(figures: Mapping[str, Interval], task: Task) -> dict[str, Interval]:
 
 
 def _thresholds(one: Judged, study: Study) -> dict[str, float]:
-    """The operating points chosen on validation, by name; none where one side has no exam."""
+    """The operating points chosen on these exams, by name; none where one side has no exam."""
     if not 0 < one.is_positive.sum() < len(one.true):
         return {}
     side, score = one.is_positive, one.positive_score
@@ -156,8 +159,8 @@ def _write(found: Report, study: Study, out: Path) -> None:
     pictures = {level: confusion_png(counts, found.task.classes, level) for level, counts in found.confusion.items()}
     for level, picture in pictures.items():
         write_bytes(out / f"confusion_{level}.png", picture)
-    validated = tuple(file for file in found.files if file.system == VALIDATION)
-    calibration = fitted(study, validated, {level: _thresholds(one, study) for level, one in study.validation.items()})
+    given = tuple(file for file in found.files if (file.system == VALIDATION) == bool(study.validation))
+    calibration = fitted(study, given, {level: _thresholds(one, study) for level, one in calibrating(study).items()})
     if calibration is not None:
         write_calibration(out / CALIBRATION, calibration)
     write_tables(out, found, study.options.tables)

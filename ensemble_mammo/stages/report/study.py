@@ -86,6 +86,10 @@ class Study:
     "name of a system -> its levels, the first included; empty where one system is reported"
     folders: tuple[Path, ...] = ()
     "where prediction files were read from, of the first system"
+    out_of_fold: bool = False
+    "whether each subject was predicted by networks that never saw her, fold by fold"
+    fold_of: Mapping[str, int] = field(default_factory=dict)
+    "subject_id -> the fold that she was held out of; empty: not known"
 
     @property
     def top(self) -> Judged:

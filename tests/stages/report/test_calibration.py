@@ -6,6 +6,7 @@ import pytest
 
 from ensemble_mammo.merit.results import PredictionFile
 from ensemble_mammo.records.calibration_file import class_sets, read_calibration, scaled, write_calibration
+from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.sections.calibration import fitted, section
 from tests.stages.report.studies import FEW, study_made
@@ -117,13 +118,67 @@ def test_classes_and_the_positive_group_are_rated(study, made):
     assert rows["C or D"]["brier_binary"]["value"] == pytest.approx(expected)
 
 
-def test_without_validation_it_says_how_to_get_temperature_and_sets():
-    study = study_made(options=WITHOUT)
+def test_without_validation_temperature_and_sets_are_judged_fold_by_fold():
+    study = study_made(count=60, options=replace(FEW, resamples=40), skill=1.0)
+    plain = replace(study, fold_of={s: i % 4 for i, s in enumerate(study.top.rows.subject_ids)})
+    found = section(plain)
+    assert fitted(plain) is None  # the judged exams are no out-of-fold predictions
+    top, fold = study.top, np.arange(60) % 4
+    sets, after = np.zeros((60, 4), dtype=bool), np.zeros((60, 4))
+    for number in range(4):
+        held, learn = fold == number, np.flatnonzero(fold != number)
+        kept = sorted(1 - top.scores[i, top.true[i]] for i in learn)  # split conformal, written out
+        sets[held] = 1 - top.scores[held] <= kept[int(np.ceil(46 * 0.9)) - 1] + 1e-8
+        temperatures = np.exp(np.linspace(-3, 1, 4001))
+        losses = [-np.log(scaled(top.scores[learn], t)[range(45), top.true[learn]]).mean() for t in temperatures]
+        after[held] = scaled(top.scores[held], temperatures[int(np.argmin(losses))])
+    row = rows_of(found, "calibration-temperature")["subject"]
+    assert row["log_loss_after"]["value"] == pytest.approx(-np.log(after[range(60), top.true]).mean(), abs=1e-4)
+    assert row["least"] <= row["temperature"] <= row["greatest"] and row["exams"] == 60
+    table = next(table for table in found.tables if table.name == "conformal")
+    lac = next(r for r in table.records() if (r["level"], r["method"]) == ("subject", "LAC"))
+    assert lac["coverage"]["value"] == pytest.approx(sets[range(60), top.true].mean())
+    assert lac["size"]["value"] == pytest.approx(sets.sum(1).mean())
+    right, single = top.predicted == top.true, sets.sum(1) == 1
+    sure = rows_of(found, "conformal-sure")
+    assert sure["one class: sure"]["accuracy"]["value"] == pytest.approx(right[single].mean())
+    assert sure["several classes"]["share"]["value"] == pytest.approx((sets.sum(1) > 1).mean())
+    unsure = rows_of(found, "conformal-unsure")
+    assert set(unsure) == {s for s, one in zip(top.rows.subject_ids, single, strict=True) if not one}
+    assert next(iter(unsure.values()))["set"].count(" ") == sets.sum(1).max() - 1  # the largest first
+    assert "fitted fold by fold on other subjects" in found.lead and "It is sure (a single class left)" in found.lead
+    assert any("fitted on these exams" in note for note in found.notes)
+
+
+def test_unsure_subjects_are_numbered_where_ids_are_hidden(study):
+    hidden = replace(study, options=replace(study.options, hide_ids=True))
+    rows = rows_of(section(hidden), "conformal-unsure")
+    assert list(rows)[:2] == ["subject 1", "subject 2"] and {row["exam_id"] for row in rows.values()} == {""}
+
+
+def test_out_of_fold_predictions_give_a_calibration_fitted_on_all_of_them(study):
+    subjects = study.top.rows.subject_ids
+    folds = {subject: place % 5 for place, subject in enumerate(subjects)}
+    crossed = replace(study, validation={}, out_of_fold=True, fold_of=folds)
+    found = fitted(crossed)
+    assert found.fitted_on.startswith("out-of-fold predictions of 60 subjects, 5 folds")
+    as_validation = fitted(replace(study, validation=study.levels))
+    assert found.levels == as_validation.levels and as_validation.fitted_on == ""
+    assert any("calibration.json holds those fitted on all" in note for note in section(crossed).notes)
+    oblique = (View.MLO_R, View.MLO_L)  # predict also makes right and left from one view each
+    held = replace(study_made(options=WITHOUT, views=oblique), out_of_fold=True)
+    held = replace(held, levels={name: held.levels[name] for name in ("MLO_R", "MLO_L", "subject")})
+    levels = fitted(held).levels
+    assert list(levels) == ["MLO_R", "MLO_L", "right", "left", "subject"] and levels["right"] == levels["MLO_R"]
+
+
+def test_few_subjects_have_no_temperature_and_it_says_how_to_get_one():
+    study = replace(study_made(count=29, options=WITHOUT), out_of_fold=True)
     found = section(study)
     assert fitted(study) is None
     assert [table.name for table in found.tables] == ["calibration-levels", "calibration-bins", "calibration-classes"]
     assert [len(chart.lines) for chart in found.charts] == [1, 1]
-    assert any("--validation" in note for note in found.notes)
+    assert any("29 subjects are too few" in note and "--validation" in note for note in found.notes)
     assert rows_of(found, "calibration-levels")["subject"]["ece"]["low"] is None
 
 

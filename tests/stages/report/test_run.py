@@ -81,7 +81,7 @@ def test_four_views_give_seven_levels_and_exactly_these_files(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "tables").iterdir()) == sorted(
         ["figures.csv", *(f"{name}_{table}.csv" for name, tables in studied.items() for table in tables)]
     )
-    assert list(studied) == ["classes", "two-classes", "fusion", "second-look", "errors", "calibration"]
+    assert list(studied) == ["classes", "two-classes", "images", "fusion", "second-look", "errors", "calibration"]
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(written["figures"]) == levels
     of_classes = [f"{kind}_{name}" for kind in ("recall", "precision", "f1", "auc") for name in "ABCD"]

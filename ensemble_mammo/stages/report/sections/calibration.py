@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ensemble_mammo.merit.calibration import BINS, SIMULATIONS
+from ensemble_mammo.merit.calibration_folds import FEWEST_SUBJECTS, FOLDS
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Section
-from ensemble_mammo.stages.report.sections.calibration_study import LevelFound, fitted, found_at
+from ensemble_mammo.stages.report.sections.calibration_study import LevelFound, by_folds, calibrating, fitted, found_at
 from ensemble_mammo.stages.report.sections.calibration_tables import (
     bins_table,
     levels_table,
@@ -18,6 +19,7 @@ from ensemble_mammo.stages.report.sections.calibration_tables import (
     sets_tables,
     temperature_table,
 )
+from ensemble_mammo.stages.report.sections.unsure import sentence, unsure_tables
 from ensemble_mammo.stages.report.study import Study
 from ensemble_mammo.stages.report.wording import figure, level_in_words, number, percent
 
@@ -39,7 +41,9 @@ _METHOD = (
     "low. Conformal sets: split conformal with mapie, on scores before the temperature; LAC: all classes that "
     "score at least a threshold, can be empty (Sadinle, Lei & Wasserman, JASA 2019); APS: the highest classes until "
     "their sum reaches a threshold (Romano, Sesia & Candès, NeurIPS 2020). The coverage holds for new exams drawn as "
-    "validation was: same devices, same mix of classes."
+    "validation was: same devices, same mix of classes. Without validation both are fitted on the judged exams fold by "
+    "fold: each exam is judged by what the subjects of all other folds gave (the folds of the networks where they are "
+    f"known, else {FOLDS}, dealt by the seed). Intervals: bootstrap over subjects, with what was fitted held fixed."
 )
 
 
@@ -48,9 +52,8 @@ def section(study: Study) -> Section | None:
     found = {level: found_at(study, level) for level in study.levels}
     top = found[study.top.level]
     tables = [levels_table(found), bins_table(top), parts_table(study, top)]
-    if study.validation:
-        tables.append(temperature_table(found))
-        tables += sets_tables(study, found)
+    if study.validation or by_folds(study):
+        tables += [temperature_table(found), *sets_tables(study, found), *unsure_tables(study, top)]
     return Section(
         "calibration",
         "Can the scores be read as probabilities?",
@@ -72,15 +75,18 @@ def _lead(study: Study, top: LevelFound) -> str:
         f"{figure(ece, 3)}; a perfectly calibrated system would show {top.perfect:.3f} on so many exams."
     )
     if top.fit is not None and "after.ece" in figures:
+        source = "fitted on validation"
+        if spread := top.applied.temperatures:
+            source = f"fitted fold by fold on other subjects ({min(spread):.2f} to {max(spread):.2f})"
         after = figures["after.ece"]
-        text += f" With the temperature {top.fit.temperature.value:.2f}, fitted on validation: {figure(after, 3)}."
+        text += f" With the temperature {top.fit.temperature.value:.2f}, {source}: {figure(after, 3)}."
     if "lac.coverage" in figures:
         coverage, size = figures["lac.coverage"], figures["lac.size"]
         text += (
             f" Sets of classes meant to hold the true one in {percent(study.options.coverage)} hold it in "
             f"{percent(coverage.value)}, with {size.value:.1f} classes on average."
         )
-    return text
+    return text + sentence(study, top)
 
 
 def _verdict(gap: Interval) -> str:
@@ -95,12 +101,14 @@ def _verdict(gap: Interval) -> str:
 
 
 def _notes(study: Study, found: Mapping[str, LevelFound]) -> list[str]:
-    notes = []
-    if not study.validation:
+    if not study.validation and not by_folds(study):
+        count = len(set(study.top.rows.subject_ids))
         return [
-            "no temperature and no conformal sets: they are fitted on subjects outside the test; give prediction "
-            "files of such subjects (of the split val, say) with --validation"
+            f"no temperature and no conformal sets: {count} subjects are too few to fit them fold by fold, expected "
+            f"{FEWEST_SUBJECTS} or more; or give prediction files of other subjects (of the split val, say) with "
+            "--validation"
         ]
+    notes = [] if study.validation else [_source(study)]
     absent = [level for level, one in found.items() if one.fit is None]
     if absent:
         notes.append(f"no validation exams of {', '.join(absent)}: no temperature and no sets there")
@@ -112,14 +120,28 @@ def _notes(study: Study, found: Mapping[str, LevelFound]) -> list[str]:
             reasons.setdefault(f"the temperature is left at 1: {one.fit.temperature.reason}", []).append(level)
         elif one.fit.exams < _FEW:
             reasons.setdefault(f"the temperature was fitted on only {one.fit.exams} exams", []).append(level)
-        if one.fit.rule is None:
-            reasons.setdefault(f"no conformal sets: {one.fit.reason}", []).append(level)
+        if one.applied.reason:
+            reasons.setdefault(f"no conformal sets: {one.applied.reason}", []).append(level)
     notes += [f"{', '.join(levels)}: {reason}" for reason, levels in reasons.items()]
     top = found[study.top.level]
     empty = [name for place, name in enumerate(study.task.classes) if not (top.judged.true == place).any()]
-    if top.rules and empty:
+    if top.sets and empty:
         notes.append(f"no exam is truly {', '.join(empty)}: its coverage is undefined")
     return [*notes, *_shared(study)]
+
+
+def _source(study: Study) -> str:
+    """What temperature and sets were fitted on where there is no validation."""
+    if calibrating(study):
+        return (
+            "temperature and sets are judged fold by fold on other subjects; calibration.json holds those fitted on "
+            "all out-of-fold predictions, for networks trained alike on all subjects: those learn from more, so it "
+            "holds for them only roughly"
+        )
+    return (
+        "temperature and sets were fitted on these exams, each judged by what other subjects gave: an estimate of what "
+        "calibration would give; for a calibration.json give prediction files of other subjects with --validation"
+    )
 
 
 def _shared(study: Study) -> list[str]:

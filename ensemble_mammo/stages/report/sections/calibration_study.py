@@ -1,10 +1,10 @@
-"""Calibration of each level: what validation gives, and the figures of the test with it and without."""
+"""Calibration of each level: what other subjects give, and the figures of the judged exams with it and without."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,21 @@ from ensemble_mammo.merit.calibration import (
     rated,
     with_intervals,
 )
+from ensemble_mammo.merit.calibration_folds import FEWEST_SUBJECTS, calibrated_by_folds, dealt
 from ensemble_mammo.merit.conformal import fit_sets, methods_for, sets_statistic
+from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.intervals import Cases, Interval, Statistic
 from ensemble_mammo.merit.results import PredictionFile
 from ensemble_mammo.records.calibration_file import Calibration, LevelCalibration, SetRule, class_sets, scaled
-from ensemble_mammo.stages.report.study import Judged, Study
+from ensemble_mammo.records.subject import LEVELS, View
+from ensemble_mammo.stages.report.study import Judged, Study, judged
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What validation gave for one level."""
+    """What validation gave for one level; or, fold by fold, what all judged exams give."""
 
     temperature: Temperature
     "1, with the reason, where none could be determined"
@@ -37,29 +42,75 @@ class Fit:
     reason: str
     "why there is no rule"
     exams: int
-    "validation exams"
+    "exams that it was fitted on"
     subjects: int
     "subjects that they belong to"
 
 
 @dataclass(frozen=True)
+class Applied:
+    """Scores and sets of the judged exams of one level, with what was fitted on other subjects."""
+
+    fit: Fit | None = None
+    "None: nothing to fit on"
+    after: Floats | None = None
+    "[N, C] with a temperature; None: none could be determined"
+    sets: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    "method -> conformal sets [N, C]"
+    temperatures: tuple[float, ...] = ()
+    "of the folds; empty: one temperature, fitted on validation"
+    reason: str = ""
+    "why there are no sets"
+
+
+@dataclass(frozen=True)
 class LevelFound:
-    """Calibration of one level on the test exams."""
+    """Calibration of one level on the judged exams."""
 
     judged: Judged
-    "the test exams"
+    "the judged exams"
     kinds: Mapping[str, Cases]
-    "`before.`: their scores as given; `after.`: with the temperature, where one was fitted"
+    "`before.`: their scores as given; `after.`: with a temperature, where one was fitted"
     figures: Mapping[str, Interval]
     "names begin with before., after., lac. or aps."
     perfect: float
     "expected calibration error of a perfectly calibrated system"
     surplus: float
     "how probable an error at least as large is for such a system"
-    fit: Fit | None
-    "what validation gave; None: no validation exams of this level"
-    rules: Mapping[str, SetRule]
-    "method -> conformal rule"
+    applied: Applied
+    "what other subjects gave"
+
+    @property
+    def fit(self) -> Fit | None:
+        """What was fitted; None: nothing."""
+        return self.applied.fit
+
+    @property
+    def sets(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Method -> conformal sets [N, C]."""
+        return self.applied.sets
+
+
+def calibrating(study: Study) -> Mapping[str, Judged]:
+    """What calibration.json is fitted on: validation, else out-of-fold predictions; empty: neither is there.
+
+    Of out-of-fold predictions breasts of one view are there too, which `predict` makes.
+    """
+    if study.validation or study.systems or not study.out_of_fold:
+        return study.validation
+    levels = {level: one for level, one in study.levels.items() if len(one.true)}
+    views = [levels[view].rows for view in View if view in levels]
+    if not views or not by_folds(study):
+        return {}
+    made = fuse(views, study.task, replace(study.options.fusion, require_all_views=False)).levels
+    more = {level: judged(rows, study.truth) for level, rows in made.items() if level not in levels}
+    levels |= {level: one for level, one in more.items() if len(one.true)}
+    return {level: levels[level] for level in LEVELS if level in levels}
+
+
+def by_folds(study: Study) -> bool:
+    """Whether temperature and sets are judged fold by fold: no validation, and subjects enough."""
+    return not study.validation and len(set(study.top.rows.subject_ids)) >= FEWEST_SUBJECTS
 
 
 def fitted(
@@ -67,14 +118,15 @@ def fitted(
     files: Sequence[PredictionFile] = (),
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Calibration | None:
-    """What `predict` can apply: a temperature and conformal sets a level, fitted on validation; None without it.
+    """What `predict` can apply: a temperature and conformal sets a level, fitted on `calibrating`; None without it.
 
     Args:
-        study: whose validation levels are fitted on.
-        files: the validation files, to be named with their SHA-256.
+        study: whose validation levels, or out-of-fold levels, are fitted on.
+        files: their files, to be named with their SHA-256.
         thresholds: level -> name of an operating point -> threshold on the summed score of the positive classes.
     """
-    levels = {level: fit_of(one, study.options.coverage) for level, one in study.validation.items()}
+    given = calibrating(study)
+    levels = {level: fit_of(one, study.options.coverage) for level, one in given.items()}
     if not levels:
         return None
     fusion, own = study.options.fusion, thresholds or {}
@@ -87,8 +139,19 @@ def fitted(
             "weights": dict(fusion.weights),
             "breast_to_subject": fusion.breast_to_subject or study.task.breast_to_subject,
         },
-        _fingerprint(study.validation),
+        _fingerprint(given),
         {one.name: one.sha256 for one in files},
+        "" if study.validation else _words(study),
+    )
+
+
+def _words(study: Study) -> str:
+    """Whose predictions they are that no validation stands behind."""
+    folds = len(set(study.fold_of.values()))
+    return (
+        f"out-of-fold predictions of {len(set(study.top.rows.subject_ids))} subjects"
+        + (f", {folds} folds" if folds else "")
+        + ": each subject's scores come from networks that never saw her"
     )
 
 
@@ -112,34 +175,51 @@ def found_at(study: Study, level: str) -> LevelFound:
     """The figures of one level; those of each class at the top level alone."""
     one, options = study.levels[level], study.options
     held = study.validation.get(level)
-    fit = fit_of(held, options.coverage) if held is not None else None
+    if held is not None:
+        applied = _from_validation(study, one, held)
+    else:
+        applied = _from_folds(study, one) if by_folds(study) else Applied()
     kinds = {"before.": one.cases}
-    if fit is not None and not fit.temperature.reason:
-        kinds["after."] = replace(one.cases, scores=scaled(one.scores, fit.temperature.value))
-    rules = _rules(study, held, fit) if held is not None and fit is not None else {}
-    statistic = _statistic(study, one, kinds, rules)
+    if applied.after is not None:
+        kinds["after."] = replace(one.cases, scores=applied.after)
+    statistic = _statistic(study, one, kinds, applied.sets)
     figures = with_intervals(one.rows.subject_ids, statistic, options.resamples, options.seed)
     score, _ = rated(one.cases)[""]
     drawn = error_when_perfect(score, bins_of(score), options.seed)
     surplus = (1 + int((drawn >= figures["before.ece"].value).sum())) / (1 + len(drawn))
-    return LevelFound(one, kinds, figures, float(drawn.mean()), surplus, fit, rules)
+    return LevelFound(one, kinds, figures, float(drawn.mean()), surplus, applied)
 
 
-def _rules(study: Study, held: Judged, fit: Fit) -> dict[str, SetRule]:
-    if fit.rule is None:
-        return {}
-    more = methods_for(len(study.task.classes))[1:]
+def _from_validation(study: Study, one: Judged, held: Judged) -> Applied:
     coverage, seed = study.options.coverage, study.options.seed
-    return {"lac": fit.rule} | {name: fit_sets(held.true, held.scores, coverage, name, seed) for name in more}
+    fit = fit_of(held, coverage)
+    after = None if fit.temperature.reason else scaled(one.scores, fit.temperature.value)
+    if fit.rule is None:
+        return Applied(fit, after, reason=fit.reason)
+    more = methods_for(len(study.task.classes))[1:]
+    rules = [fit.rule, *(fit_sets(held.true, held.scores, coverage, name, seed) for name in more)]
+    return Applied(fit, after, {rule.method: class_sets(one.scores, rule.method, rule.threshold) for rule in rules})
 
 
-def _statistic(study: Study, one: Judged, kinds: Mapping[str, Cases], rules: Mapping[str, SetRule]) -> Statistic:
+def _from_folds(study: Study, one: Judged) -> Applied:
+    """Each exam by what the subjects of other folds gave: those of the networks where they are known, else dealt."""
+    coverage, seed, fold_of = study.options.coverage, study.options.seed, study.fold_of
+    if not set(one.rows.subject_ids) <= set(fold_of):
+        fold_of = {**dealt(one.cases, seed), **dealt(study.top.cases, seed)}
+    made = calibrated_by_folds(one.cases, fold_of, coverage, seed)
+    found = any(not each.reason for each in made.temperatures)
+    after, values = made.scaled if found else None, tuple(each.value for each in made.temperatures)
+    return Applied(fit_of(one, coverage), after, made.sets, values, made.reason)
+
+
+def _statistic(
+    study: Study, one: Judged, kinds: Mapping[str, Cases], sets: Mapping[str, NDArray[np.bool_]]
+) -> Statistic:
     """All figures at once, so that they see the same resamples."""
     classes = study.task.classes if one.level == study.top.level else ()
     parts = {kind: calibration_statistic(cases, classes) for kind, cases in kinds.items()}
-    for method, rule in rules.items():
-        sets = class_sets(one.scores, rule.method, rule.threshold)
-        parts[f"{method}."] = sets_statistic(sets, one.true, study.task.classes)
+    for method, chosen in sets.items():
+        parts[f"{method}."] = sets_statistic(chosen, one.true, study.task.classes)
     together = joined(parts)
 
     def statistic(times: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:

@@ -42,6 +42,8 @@ _SET_FIGURES = {
     "empty": "empty sets",
 }
 
+_EXAMS = {False: "validation exams", True: "exams"}
+
 
 def levels_table(found: Mapping[str, LevelFound]) -> Table:
     """Every level: score against accuracy, calibration errors, Brier score, log loss."""
@@ -111,21 +113,30 @@ def parts_table(study: Study, top: LevelFound) -> Table:
 def temperature_table(found: Mapping[str, LevelFound]) -> Table:
     """Every level before and after its temperature."""
     rows: list[list[Cell]] = []
+    folds = any(one.applied.temperatures for one in found.values())
     for level, one in found.items():
         if one.fit is None or "change" not in one.figures:
             continue
         pairs = [one.figures[f"{kind}{name}"] for name in ("ece", "brier", "log_loss") for kind in _KINDS]
-        rows.append([level, one.fit.temperature.value, one.fit.exams, *pairs, one.figures["change"]])
-    headings = {"level": "level", "temperature": "temperature", "validation": "validation exams"}
+        spread: list[Cell] = [min(one.applied.temperatures), max(one.applied.temperatures)] if folds else []
+        rows.append([level, one.fit.temperature.value, *spread, one.fit.exams, *pairs, one.figures["change"]])
+    headings = {"level": "level", "temperature": "temperature"}
+    headings |= {"least": "least of a fold", "greatest": "greatest of a fold", "exams": "exams"} if folds else {}
+    headings |= {} if folds else {"validation": "validation exams"}
     for name, title in (("ece", "ECE"), ("brier", "Brier"), ("log_loss", "log loss")):
         headings |= {f"{name}_before": f"{title} before", f"{name}_after": f"{title} after"}
+    caption = (
+        "A temperature above 1 makes scores less sure, below 1 surer; the predicted class stays. "
+        "A change of log loss below 0 is a gain."
+    )
+    if folds:
+        caption += " Each exam has the temperature of the other folds; in the first column that of all exams."
     return Table(
         "calibration-temperature",
-        "Test exams before and after temperature scaling",
+        f"{'Exams' if folds else 'Test exams'} before and after temperature scaling",
         headings | {"change": "change of log loss"},
         rows,
-        "A temperature above 1 makes scores less sure, below 1 surer; the predicted class stays. "
-        "A change of log loss below 0 is a gain.",
+        caption,
     )
 
 
@@ -133,32 +144,38 @@ def sets_tables(study: Study, found: Mapping[str, LevelFound]) -> list[Table]:
     """Conformal sets at every level, and their coverage by true class at the top level."""
     rows: list[list[Cell]] = []
     for level, one in found.items():
-        for method in one.rules:
+        for method in one.sets:
             figures = [one.figures[f"{method}.{name}"] for name in _SET_FIGURES]
             assert one.fit is not None
             expected = coverage_to_expect(one.fit.exams, study.options.coverage) if method == "lac" else None
             rows.append([level, method.upper(), *figures, expected, one.fit.exams])
+    folds = not study.validation
     headings = {"level": "level", "method": "method"} | _SET_FIGURES
-    headings |= {"expected": "coverage to be expected", "validation": "validation exams"}
+    headings |= {"expected": "coverage to be expected", "exams" if folds else "validation": _EXAMS[folds]}
     top = found[study.top.level]
     of_classes: list[list[Cell]] = []
     for place, name in enumerate(study.task.classes):
-        figures = [top.figures[f"{method}.coverage_{name}"] for method in top.rules]
+        figures = [top.figures[f"{method}.coverage_{name}"] for method in top.sets]
         of_classes.append([name, int((top.judged.true == place).sum()), *figures])
+    caption = (
+        "Coverage to be expected: mean and 95 % limits over samples of that size to fit on. APS, as mapie has it, "
+        "takes in the class that crosses the threshold: its sets cover more than is asked for, and are larger."
+    )
+    if folds:
+        caption = "Each exam's set comes from the threshold of the other folds. " + caption
     return [
         Table(
             "conformal",
             f"Conformal sets for a coverage of {percent(study.options.coverage)}",
             headings,
             rows,
-            "Coverage to be expected: mean and 95 % limits over validation samples of that size. APS, as mapie has it, "
-            "takes in the class that crosses the threshold: its sets cover more than is asked for, and are larger.",
+            caption,
         ),
         Table(
             "conformal-classes",
             f"Coverage of the sets by true class, {top.judged.level}",
-            {"class": "class", "exams": "exams"} | {method: f"coverage, {method.upper()}" for method in top.rules},
-            of_classes if top.rules else [],
+            {"class": "class", "exams": "exams"} | {method: f"coverage, {method.upper()}" for method in top.sets},
+            of_classes if top.sets else [],
             "The coverage is promised over all exams, not within each class.",
         ),
     ]

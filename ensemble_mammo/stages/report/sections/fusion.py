@@ -20,6 +20,7 @@ from ensemble_mammo.merit.members import (
 from ensemble_mammo.merit.rules import Fusion
 from ensemble_mammo.merit.sections import Cell, Section, Table
 from ensemble_mammo.stages.report.sections.ensemble import Ensemble, ensemble_of, remarks_on, validation_of
+from ensemble_mammo.stages.report.sections.fusion_levels import level_table
 from ensemble_mammo.stages.report.sections.fusion_tables import (
     Studied,
     best_of,
@@ -67,11 +68,13 @@ def section(study: Study) -> Section | None:
     if studied.resamples < study.options.resamples:
         notes.append(f"with so many exams, intervals here are from {studied.resamples} resamples")
     learned, said = _learned(studied, study)
-    tables = (gain_table(studied), subset_table(studied), number_table(studied), rule_table(studied, study))
+    by_level = level_table(study, ensemble)
+    steps, gained = ((by_level[0],), by_level[1]) if by_level else ((), "")
+    tables = (gain_table(studied), *steps, subset_table(studied), number_table(studied), rule_table(studied, study))
     return Section(
         "fusion",
         "Fusion",
-        _lead(studied),
+        _lead(studied, gained),
         (*tables, *learned, *gaps),
         charts_of(studied),
         notes=(*notes, *said),
@@ -96,7 +99,7 @@ def _studied(ensemble: Ensemble, members: Members, study: Study) -> Studied:
     )
 
 
-def _lead(studied: Studied) -> str:
+def _lead(studied: Studied, gained: str) -> str:
     judgement, main, whole = studied.judgement, studied.names[0], studied.whole
     best = best_of(studied, studied.singles)
     gain = judgement.gain(main, whole, studied.singles)
@@ -105,6 +108,7 @@ def _lead(studied: Studied) -> str:
         f"{_WORDS[len(studied.members.views)]} views together: {title_of(main)} {figure(judgement.of(main, whole))}; "
         f"the best single view, {studied.label(best)}: {number(judgement.of(main, best).value)}; gain {figure(gain)}"
         + (f": {said}." if said else ".")
+        + (f" {gained}" if gained else "")
     )
     if len(studied.members.views) > 2:
         without = [place for place, one in enumerate(studied.every) if len(one) == len(studied.members.views) - 1]
