@@ -135,10 +135,23 @@ def scores_table(scores: Scores, models: Sequence[Path], fusion: Fusion, as_json
                 present = _present(table.level, table.views[i])
                 rows.append([table.level, best, *values, *(held if sets else []), f"{table.images[i]}", present])
         exam = f", exam {key[1]}" if key[1] != "1" else ""
-        _table(f"{key[0]}{exam}", ["level", scores.task.name, *scores.task.classes, *sets, "images", "views"], rows)
+        _table(
+            f"{key[0]}{exam}{_unsure(scores, key)}",
+            ["level", scores.task.name, *scores.task.classes, *sets, "images", "views"],
+            rows,
+        )
     if len(exams) > _EXAMS_SHOWN:
         _console().print(f"… and {len(exams) - _EXAMS_SHOWN} more exams; --out writes them all", markup=False)
     _notes(scores.notes)
+
+
+def _unsure(scores: Scores, key: tuple[str, str]) -> str:
+    """`: UNSURE, B or C` where the set of the top level holds several classes or none."""
+    top = scores.levels()[-1]
+    if top.level not in scores.sets or key not in top.keys:
+        return ""
+    held = scores.sets[top.level][top.keys.index(key)]
+    return "" if len(held) == 1 else f": UNSURE, {' or '.join(held) or 'no class is usual enough'}"
 
 
 def _present(level: str, views: str) -> str:

@@ -172,6 +172,7 @@ def test_an_interrupted_call_ends_with_status_130_and_says_how_to_go_on(monkeypa
         (["audit", "x", "--fix"], "--fix writes a corrected manifest: give it a folder with --out"),
         (["prepare", "dicom", "x", "--split=-8:-1:-1"], "expected train:val:test"),
         (["prepare", "dicom", "x", "--split", "nan:1:1"], "expected train:val:test"),
+        (["prepare", "dicom", "x", "--pectoral", "cut"], "pectoral is 'cut', expected one of keep, black"),
         (["prepare", "dicom", "x", "--height", "3"], "height is 3, expected 0, or 32 to 16384 pixels"),
         (["prepare", "dicom", "x", "--max-pixels", "0"], "pixels is 0, expected a number above 0"),
         (["prepare", "dicom", "x", "--task", "densty"], "did you mean 'density'?"),

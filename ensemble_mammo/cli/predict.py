@@ -52,6 +52,9 @@ def predict(
         str, typer.Option("--read-as", help="Read scores of two classes as those of this task, such as birads.")
     ] = "",
     flips: Annotated[bool, typer.Option("--flips", help="Average over an image and its three mirror images.")] = False,
+    layer: Annotated[
+        str, typer.Option("--layer", help="Of networks with a last layer a collection: whose; default the image's own.")
+    ] = "",
     other_source: OtherSource = False,
     device: Device = "auto",
     workers: Workers = 0,
@@ -67,7 +70,8 @@ def predict(
     source = source_of(data, subject_dir, subjects)
     options = PredictOptions(
         split, many=subjects is not None, views=views, fusion=rule, calibration=calibration, peers=peers,
-        device=device, workers=workers, task=task, read_as=read_as, flips=flips, other_source=other_source,
+        device=device, workers=workers, task=task, read_as=read_as, flips=flips, layer=layer,
+        other_source=other_source,
     )  # fmt: skip
     scores: Scores = run(source, folders, out, options)
     scores_table(scores, folders, rule, json_)

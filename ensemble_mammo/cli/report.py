@@ -134,7 +134,11 @@ def report(
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", help="report.json of a cheap method, to stand beside.", rich_help_panel="Studies"),
+        typer.Option(
+            "--baseline",
+            help="Predictions of a cheap method, or its report.json; default: baseline/ beside the predictions.",
+            rich_help_panel="Studies",
+        ),
     ] = None,
     tables: Annotated[
         list[str] | None,

@@ -27,6 +27,9 @@ def train(
         Path | None, typer.Option("--start", help="A run folder whose weights are the first ones.")
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Cross-validate over subjects; 0: train once.")] = 0,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Also fit hand-made features, into baseline/, to stand beside.")
+    ] = False,
     device: Device = "auto",
     seed: Seed = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")] = 0,
@@ -41,12 +44,15 @@ def train(
     from ensemble_mammo.records.recipe_files import recipes_for
     from ensemble_mammo.stages.train import TrainOptions
     from ensemble_mammo.stages.train import train as run
-    from ensemble_mammo.workflows.dataset import dataset_at
+    from ensemble_mammo.workflows.dataset import dataset_at, views_at
 
     views = views_of(view)
     settings = [*(settings or ()), *_of_start(start)]
     recipes = recipes_for(recipe, views, settings)
     dataset = dataset_at(data, out, next(iter(recipes.values())).task)
+    if view == "all" and None not in recipes:
+        views = views_at(dataset, views)
+        recipes = {one: own for one, own in recipes.items() if one in views}
     with training_bar() as progress:
         options = TrainOptions(
             seed=seed, device=device, workers=workers, restart=restart, progress=progress, allow_leakage=allow_leakage
@@ -54,10 +60,14 @@ def train(
         if folds:
             from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 
-            cross = valid(CrossvalOptions, folds, recipe, tuple(settings), views, options)
+            cross = valid(CrossvalOptions, folds, recipe, tuple(settings), views, options, baseline=baseline)
             found = crossval(dataset, out, cross)
         else:
             results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
+            if baseline:
+                from ensemble_mammo.workflows.baseline import train_baseline
+
+                results += train_baseline(dataset, next(iter(recipes.values())).task, views, out, options)
     if folds:
         report_table(found, out / "report", json_)
     else:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import EnsembleMammoError, RunError
+from ensemble_mammo.learning.layers import head_name, layers_of, merged
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text, written_beside
@@ -83,18 +84,24 @@ class LoadedRun:
     "in evaluation mode: `[B, 1, H, W]` -> logits `[B, C]`"
     info: dict[str, Any]
     "run.json"
+    collection: str = ""
+    "whose last layer the network has, of several; empty: the only one, or the mean of those of the task"
 
 
-def load_run(folder: Path, task: str | None = None, device: torch.device | str = "cpu") -> LoadedRun:
+def load_run(
+    folder: Path, task: str | None = None, device: torch.device | str = "cpu", collection: str = ""
+) -> LoadedRun:
     """Read a trained network back, its checksum verified.
 
     Args:
         folder: such as `runs/CC_R`.
         task: the task that the work at hand needs; None: any.
         device: where the network is put.
+        collection: of a network with a last layer a collection, whose it gets; empty: their mean.
 
     Raises:
-        RunError: no run there, training unfinished, a wrong checksum, another task, or weights that do not fit.
+        RunError: no run there, training unfinished, a wrong checksum, another task, weights that do not fit, or no
+            last layer of the collection.
     """
     _require_finished(folder)
     path = folder / WEIGHTS
@@ -105,10 +112,18 @@ def load_run(folder: Path, task: str | None = None, device: torch.device | str =
     passport = _read_passport(about, path)
     if task is not None and passport.task.name != task:
         raise RunError(f"{folder}: trained for the task {passport.task.name!r}, expected {task!r}; name other runs")
-    bare = dataclasses.replace(passport.recipe.network, pretrained="none", weights_file="")
+    own = passport.recipe.network
+    bare = dataclasses.replace(own, pretrained="none", weights_file="", layers=(), start_layer="")
     try:
         with torch.random.fork_rng(devices=[]):
             network = create_network(bare, len(passport.classes))
+        if own.layers:
+            layers = [one for one in layers_of(own) if one.task == passport.task]
+            if collection:
+                layers = [one for one in layers if one.collection == collection]
+            if not layers:
+                raise RunError(f"no last layer of {collection or 'its task'} among {', '.join(own.layers)}")
+            tensors = merged(tensors, head_name(network), layers)
         network.load_state_dict(tensors)
     except (EnsembleMammoError, RuntimeError) as error:
         raise RunError(f"{path}: its weights do not fit the network {bare.name!r} of this version: {error}") from error
@@ -122,6 +137,7 @@ def load_run(folder: Path, task: str | None = None, device: torch.device | str =
         passport.preparation,
         network,
         read_info(folder),
+        collection if own.layers else "",
     )
 
 

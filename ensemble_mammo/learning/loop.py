@@ -17,7 +17,7 @@ from ensemble_mammo.learning.augment import augment
 from ensemble_mammo.learning.collage import judged_side_by_side
 from ensemble_mammo.learning.images import ViewImages, batches_of, normalise, read_batches
 from ensemble_mammo.learning.networks import create_network
-from ensemble_mammo.learning.objective import make_optimizer, summed_loss, take_step
+from ensemble_mammo.learning.objective import Aims, make_optimizer, summed_loss, take_step, within_layer
 from ensemble_mammo.learning.schedule import Plan, is_better, schedule, set_trainable, stops_early
 from ensemble_mammo.records.recipe import Recipe, TrainRecipe
 
@@ -48,7 +48,7 @@ class Samples:
     images: ViewImages
     "the images"
     targets: NDArray[np.int64]
-    "`[N]`, the place of each image's class"
+    "`[N]`, the place of each image's class among the outputs"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Setting:
     dtype: torch.dtype
     "of convolutions and products"
     class_weights: Tensor
-    "`[C]`, the weight of each class in the loss"
+    "`[O]`, the weight of each class in the loss, one an output"
     seed: int = 0
     "all that is random follows from it, the epoch and the image"
     workers: int = 0
@@ -87,6 +87,8 @@ class Setting:
     "told after every batch"
     lesson: Lesson | None = None
     "what is learned; None: the images' classes"
+    aims: Aims | None = None
+    "what the outputs shall be, where that is more than the images' classes"
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Judgement:
     accuracy: float
     "share of images given their class, nan without any"
     scores: NDArray[np.float32]
-    "`[N, C]`, softmax, in the order of the samples"
+    "`[N, O]`, softmax within the image's own last layer, in the order of the samples"
     auc: float = math.nan
     "area under the ROC curve of the second of two classes; nan for more classes, or where one is absent"
     correlation: float = math.nan
@@ -220,7 +222,7 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
         seeds = [(setting.seed, state.epoch, index) for index in batch]
         changed = augment(values.to(setting.device), setting.recipe.augment, seeds)
         logits = _forward(state.network, changed, setting, _is_collage(setting, state.epoch, number))
-        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing)
+        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing, setting.aims)
         if not math.isfinite(loss.item()):
             raise diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
         first = number - number % recipe.accumulate
@@ -229,7 +231,7 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
         if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
             take_step(state.scaler, optimizer, recipe.clip_norm)
         total_loss, total_weight = total_loss + loss.item(), total_weight + weight
-        right += int((logits.argmax(1) == targets[batch]).sum())
+        right += int((within_layer(logits, targets[batch], setting.aims).argmax(1) == targets[batch]).sum())
         if setting.progress is not None:
             mean = total_loss / total_weight
             setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), mean))
@@ -249,7 +251,9 @@ def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgemen
     ]
     logits = torch.cat(parts)
     targets = torch.from_numpy(samples.targets).to(setting.device)
-    loss, weight = summed_loss(logits, targets, setting.class_weights, setting.recipe.train.label_smoothing)
+    smoothing = setting.recipe.train.label_smoothing
+    loss, weight = summed_loss(logits, targets, setting.class_weights, smoothing, setting.aims)
+    logits = within_layer(logits, targets, setting.aims)
     accuracy = (logits.argmax(1) == targets).double().mean().item()
     scores = logits.softmax(1).cpu().numpy()
     return Judgement(loss.item() / weight, accuracy, scores, _auc(samples.targets, logits))

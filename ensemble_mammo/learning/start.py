@@ -25,6 +25,8 @@ class Start:
     "the run's own network"
     task: str
     "what it told apart"
+    several_layers: bool
+    "whether it has a last layer a collection, so that its images were read in several ways"
     weights_sha256: str
     "of its weights"
     learned_from: tuple[str, ...]
@@ -66,5 +68,13 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
     trained = tuple(info.get("trained_on") or ())
     checksum = (folder / CHECKSUM).read_text(encoding="utf-8").split()[0]
     return Start(
-        network, passport.recipe.input, passport.preparation, own.name, passport.task.name, checksum, learned, trained
+        network,
+        passport.recipe.input,
+        passport.preparation,
+        own.name,
+        passport.task.name,
+        bool(own.layers),
+        checksum,
+        learned,
+        trained,
     )

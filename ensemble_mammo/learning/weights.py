@@ -15,6 +15,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import RecipeError, WeightsError
+from ensemble_mammo.learning.layers import head_name, layers_of, merged
 from ensemble_mammo.records.recipe import NetworkRecipe
 from ensemble_mammo.records.recipe_files import recipe_from_toml
 
@@ -111,6 +112,8 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
     """Put a run's weights into a network of the same kind, or a backbone's run under a whole-image classifier."""
     folder = _run_folder(Path(recipe.weights_file))
     found, own = _read_run(folder)
+    if own.layers and own.name == recipe.name and own.layers != recipe.layers:
+        found = _with_one_layer(network, found, own, recipe, folder)
     if own.name == recipe.name and _built(own) == _built(recipe):
         _put(network, found, str(folder))
     elif recipe.name == WHOLE_IMAGE and own.name == recipe.backbone:
@@ -122,6 +125,25 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
             f"{folder}: a run of {_described(own)}, its weights do not go into {_described(recipe)}; "
             "take a run of the same network, or one of the backbone, or change network.name or network.backbone"
         )
+
+
+def _with_one_layer(
+    network: Any, found: dict[str, Tensor], own: NetworkRecipe, recipe: NetworkRecipe, folder: Path
+) -> dict[str, Tensor]:
+    """A start's tensors with the last layer that the new network begins with; its own where none has its classes."""
+    classes = network.get_classifier().out_features
+    layers = [layer for layer in layers_of(own) if len(layer.task.classes) == classes]
+    if recipe.start_layer:
+        layers = [layer for layer in layers if layer.collection == recipe.start_layer]
+        if not layers:
+            raise WeightsError(
+                f"{folder}: no last layer of {recipe.start_layer!r} with {classes} classes among "
+                f"{', '.join(own.layers)}; set network.start_layer to one of them, or leave it out for their mean"
+            )
+    head = head_name(network)
+    if not layers:
+        return {key: tensor for key, tensor in found.items() if not key.startswith(f"{head}.")}
+    return merged(found, head, layers)
 
 
 def _built(recipe: NetworkRecipe) -> tuple[Any, ...]:

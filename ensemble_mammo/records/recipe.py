@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from ensemble_mammo.records.task import task_named
 
+HAND_FEATURES = "hand_features"
+"""The network of hand-made features."""
+
 
 def _expect(name: str, value: object, allowed: Sequence[str]) -> None:
     if value not in allowed:
@@ -42,6 +45,11 @@ class NetworkRecipe:
     "of whole_image: stride at the start of each block; 2 as in the original, 1 as in its PyTorch port"
     checkpointing: bool = False
     "features are computed a second time for the gradients instead of kept: less memory, more time"
+    layers: tuple[str, ...] = ()
+    """of a joined dataset: a last layer for each collection, by the first of these tasks that it has labels of; a run
+    says COLLECTION:TASK of each. Empty: one last layer"""
+    start_layer: str = ""
+    "the collection whose last layer of the start is begun with; empty: the mean of those of the task"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -52,6 +60,10 @@ class NetworkRecipe:
         if self.in_channels not in (1, 3):
             raise ValueError(f"in_channels is {self.in_channels}, expected 1 or 3")
         _expect_range("dropout", self.dropout, 0, 0.95)
+        for layer in self.layers:
+            task_named(layer.rpartition(":")[2])
+        if self.start_layer and self.pretrained != "run":
+            raise ValueError("start_layer names a last layer of the run to start from; set pretrained = 'run' as well")
         if (self.pretrained in ("file", "run")) != bool(self.weights_file):
             raise ValueError("pretrained = 'file' or 'run' and weights_file go together")
 
@@ -152,8 +164,13 @@ class TrainRecipe:
 
     epochs: int
     "sweeps over the training images, all stages together"
-    stages: tuple[StageRecipe, ...]
-    "what learns when, in order; only the last may leave its epochs open"
+    stages: tuple[StageRecipe, ...] = ()
+    "what learns when, in order; only the last may leave its epochs open; left out with fit = 'logistic'"
+    fit: str = "steps"
+    """'steps': gradients, as the stages say; 'logistic': the last layer alone, in one go, by logistic regression on
+    what the network sees in unchanged training images"""
+    fit_strength: float = 1.0
+    "fit = logistic: C, the inverse of the strength that large weights are held back with"
     batch_size: int = 8
     "images a step"
     accumulate: int = 1
@@ -174,6 +191,11 @@ class TrainRecipe:
     "… down to this; the floor of cosine as well"
     label_smoothing: float = 0.0
     "share of the target spread evenly over the classes"
+    soft_targets: float = 0.0
+    "each neighbour of an image's class gets this share of what its class gets as target: classes in an order"
+    balance: float = 0.0
+    """with a last layer a collection: 0: collections weigh in the loss by their images; 1: all the same; between: by
+    images to the power of 1 - balance"""
     mirrored: bool = False
     "learn from the other breast's images of the same projection too, mirrored: a mirrored CC_L is a CC_R"
     class_weights: str = "none"
@@ -216,12 +238,29 @@ class TrainRecipe:
         _expect_range("plateau_patience", self.plateau_patience, 1)
         _expect_range("images_an_epoch", self.images_an_epoch, 0)
         _expect_range("collage", self.collage, 0, 1)
+        _expect_range("soft_targets", self.soft_targets, 0, 1)
+        _expect_range("balance", self.balance, 0, 1)
         for name in ("weight_decay", "minimum_learning_rate", "clip_norm", "early_stopping", "cache_gb"):
             _expect_range(name, getattr(self, name), 0)
+        _expect("fit", self.fit, ("steps", "logistic"))
+        _expect_range("fit_strength", self.fit_strength, 1e-6, 1e6)
+        if self.fit == "logistic":
+            self._settle_logistic()
         if not self.stages:
             raise ValueError("stages is empty, expected at least one [[train.stages]]")
         if any(stage.epochs == 0 for stage in self.stages[:-1]):
             raise ValueError("only the last of train.stages may leave its epochs open")
+
+    def _settle_logistic(self) -> None:
+        """Refuse what a fit in one go cannot follow, and write down its one stage, which learns the head."""
+        wanted = {"epochs": 1, "keep": "last", "decay": "constant"}
+        unused = ("label_smoothing", "soft_targets", "images_an_epoch", "collage", "imitate", "early_stopping")
+        wrong = [f"{name} = {value!r}" for name, value in wanted.items() if getattr(self, name) != value]
+        wrong += [f"no {name}" for name in unused if getattr(self, name)]
+        wrong += ["no stages"] if any(stage.trainable != "head" for stage in self.stages) else []
+        if wrong:
+            raise ValueError(f"fit = 'logistic' fits the last layer in one go; it needs {', '.join(wrong)}")
+        object.__setattr__(self, "stages", self.stages or (StageRecipe(1.0, trainable="head"),))
 
 
 @dataclass(frozen=True)
@@ -250,6 +289,14 @@ class Recipe:
         task_named(self.task)
         if self.pooled and self.train.mirrored:
             raise ValueError("train.mirrored borrows from the other breast's view; a pooled network has all views")
+        if self.network.layers and not self.pooled:
+            raise ValueError("network.layers is for pooled = true: networks of one view start from such a run")
+        if self.train.balance and not self.network.layers:
+            raise ValueError("train.balance weighs collections; set network.layers, such as ['density']")
+        if self.train.fit == "logistic" and self.network.layers:
+            raise ValueError("train.fit = 'logistic' fits one last layer; leave network.layers out")
+        if self.network.name == HAND_FEATURES and not (self.input.mean == 0 and self.input.centre == "none"):
+            raise ValueError(f"{HAND_FEATURES} takes what is black as no breast: input.mean = 0, input.centre = 'none'")
         if not self.train.imitate:
             return
         if self.task != "patch" or not self.pooled:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble_mammo.archives.folders import looks_like_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset, read_description
+from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
 _log = logging.getLogger(__name__)
@@ -47,3 +49,11 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
         return read_dataset(prepared)
     _log.info("%s is a tree of class folders: prepared with the default Preparation into %s", folder, prepared)
     return prepare("folders", folder, prepared, PrepareOptions(ArchiveOptions(task=task or "density")))
+
+
+def views_at(dataset: Dataset, views: Sequence[View]) -> tuple[View, ...]:
+    """Those of the views that the dataset has images of, the others named in the log; all of them where it has none."""
+    found = tuple(view for view in views if len(dataset.rows(view)))
+    if found and len(found) < len(views):
+        _log.warning("%s: no image of %s", dataset.root, ", ".join(view for view in views if view not in found))
+    return found or tuple(views)

@@ -170,6 +170,13 @@ def _notes(parts: Sequence[Part], table: pd.DataFrame) -> list[str]:
             f"{len(shared)} source files stand in several collections, such as {first}, as different subjects; "
             f"{torn} of them in different splits: leave one of them out"
         )
+    own = to_mapping(parts[0].dataset.preparation)
+    others = [(part.collection, to_mapping(part.dataset.preparation)) for part in parts[1:]]
+    read = [f"{name}: {key} {it[key]!r}" for name, it in others for key in own if it[key] != own[key]]
+    if read:
+        notes.append(
+            f"read otherwise than {parts[0].collection}, whose preparation stands for the whole: {', '.join(read)}"
+        )
     folds = {part.collection: part.dataset.table["fold"].replace("", pd.NA).nunique() for part in parts}
     if len(set(folds.values())) > 1 and table["fold"].eq("").any():
         notes.append(f"folds differ: {', '.join(f'{name} has {count}' for name, count in folds.items())}; give --folds")

@@ -13,6 +13,7 @@ from ensemble_mammo.archives.tables import read_table, refuse
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import Dataset, read_dataset
+from ensemble_mammo.records.preparation import OF_THE_SOURCE
 from ensemble_mammo.records.task import TASKS, task_named
 
 _COLLECTION = re.compile(r"[A-Za-z0-9][\w+-]*")
@@ -84,7 +85,7 @@ def _refuse_name(name: str, others: Sequence[str]) -> None:
 
 
 def refuse_preparations(plan: Path, parts: Sequence[Part]) -> None:
-    """Refuse datasets whose images were prepared differently.
+    """Refuse datasets whose images were prepared differently; how each source is read may differ.
 
     Raises:
         DatasetError: the text names each field that differs.
@@ -95,7 +96,9 @@ def refuse_preparations(plan: Path, parts: Sequence[Part]) -> None:
     for part in parts[1:]:
         theirs = to_mapping(part.dataset.preparation)
         differing = [
-            f"{name} {theirs[name]!r}, in {first.collection} {own[name]!r}" for name in own if own[name] != theirs[name]
+            f"{name} {theirs[name]!r}, in {first.collection} {own[name]!r}"
+            for name in own
+            if own[name] != theirs[name] and name not in OF_THE_SOURCE
         ]
         if differing:
             problems.append(f"{part.collection}: {', '.join(differing)}")

@@ -8,10 +8,14 @@ import pydicom
 import pytest
 import torch
 
+from ensemble_mammo.archives.options import ArchiveOptions
+from ensemble_mammo.archives.subjects import SubjectImage
 from ensemble_mammo.errors import DatasetError, PredictionError, RunError
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.learning.checkpoint import load_run
 from ensemble_mammo.learning.images import to_input
+from ensemble_mammo.lesions.heatmap.inputs import Wanted
+from ensemble_mammo.lesions.heatmap.inputs import _read as read_to_look_at
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.records.calibration_file import (
     Calibration,
@@ -20,11 +24,16 @@ from ensemble_mammo.records.calibration_file import (
     read_calibration,
     write_calibration,
 )
-from ensemble_mammo.records.manifest import read_dataset
+from ensemble_mammo.records.manifest import read_dataset, read_description
 from ensemble_mammo.records.png16 import read_png16
+from ensemble_mammo.records.predictions import read_predictions
+from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
+from ensemble_mammo.stages.explain.images import _read as read_to_explain
 from ensemble_mammo.stages.predict import PredictOptions, predict
+from ensemble_mammo.stages.predict.inputs import _prepare as prepared_to_predict
+from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
 pytestmark = pytest.mark.usefixtures("in_process")
 LEVELS = [*View, "right", "left", "subject"]
@@ -57,6 +66,28 @@ def test_a_raw_file_and_its_prepared_image_give_the_same_input_bit_for_bit(exams
         raw = prepare_file(exams / row["source"], run.preparation).prepared.pixels
         prepared = read_png16(dataset.root / row["file"])
         assert torch.equal(to_input(raw, run.recipe.input)[0], to_input(prepared, run.recipe.input)[0])
+
+
+def test_a_rule_for_mlo_views_gives_the_same_pixels_by_every_way(exams, tmp_path):
+    preparation = Preparation(height=128, pectoral="black")
+    archive = ArchiveOptions(labels=exams / "labels.csv", keep_ids=True)
+    black = prepare("dicom", exams, tmp_path / "black", PrepareOptions(archive, preparation))
+    oblique = int(black.table["view"].str.startswith("MLO").sum())
+    notes = read_description(black.root)["image_notes"]
+    found = notes["pectoral muscle blackened"]
+    assert found >= oblique / 2 and found + notes.get("no pectoral muscle found", 0) == oblique
+    changed = 0
+    for row in black.table.to_dict("records"):
+        path, view, key = exams / row["source"], View(row["view"]), (row["subject_id"], row["exam_id"])
+        image, prepared = SubjectImage(path, path.name, key, view), read_png16(black.root / row["file"])
+        np.testing.assert_array_equal(prepared_to_predict((image, preparation, None))[0], prepared)
+        np.testing.assert_array_equal(read_to_explain((image, preparation, None))[1], prepared)
+        wanted = Wanted(key, view, 1, path, preparation=preparation)
+        np.testing.assert_array_equal(read_to_look_at(wanted)[1], prepared)
+        kept = prepare_file(path, replace(preparation, pectoral="keep")).prepared.pixels
+        assert (prepared <= kept).all() and (view.projection == "MLO" or (prepared == kept).all())
+        changed += bool((prepared < kept).any())
+    assert changed == found
 
 
 def test_a_subject_in_monochrome1_is_the_same_as_in_monochrome2(exams, runs, tmp_path):
@@ -288,6 +319,8 @@ def test_temperatures_are_applied_to_every_level_after_fusion(dataset, runs, tmp
             assert np.allclose(found[level][subject], powers / powers.sum(), atol=1e-9)
             assert found[level][subject].argmax() == scores.argmax()
     assert any("temperatures of a calibration (in brackets the validation exams): CC_R " in n for n in result.notes)
+    unsure = sum(len(held) != 1 for held in result.sets["subject"])
+    assert any(n.startswith(f"unsure of {unsure} of {len(result.sets['subject'])} exams") for n in result.notes)
     text = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
     assert {k: v["temperature"] for k, v in text["calibration"]["levels"].items()} == pytest.approx(TEMPERATURES)
     for level, rows in text["levels"].items():
@@ -296,7 +329,20 @@ def test_temperatures_are_applied_to_every_level_after_fusion(dataset, runs, tmp
         for place, row in enumerate(rows):
             before = plain[level][row["subject_id"]]
             assert row["set"] == [name for name, score in zip("ABCD", before, strict=True) if score >= 0.2 - 1e-8]
+            assert written["set"].fillna("")[place] == "+".join(row["set"])
+            assert written["unsure"][place] == row["unsure"] == (len(row["set"]) != 1)
             assert written[list("ABCD")].iloc[place].tolist() == list(row["scores"].values())
+
+
+def test_a_calibration_on_out_of_fold_scores_says_so_and_that_means_of_networks_are_others(exams, folds, tmp_path):
+    path = calibration_made(tmp_path / "calibration.json", fitted_on="out-of-fold predictions of 40 subjects")
+    notes = predict(exams / "PH0001", folds, tmp_path, PredictOptions(calibration=path)).notes
+    assert any("in brackets the exams of its out-of-fold predictions of 40 subjects)" in note for note in notes)
+    assert any(note.startswith("several networks are averaged in CC_R,") for note in notes)
+    text = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
+    assert text["calibration"]["fitted_on"] == "out-of-fold predictions of 40 subjects"
+    read = read_predictions(tmp_path / "predictions" / "subject.csv", "subject", tuple("ABCD"))  # set is passed over
+    assert read.subject_ids == ("PH0001",)
 
 
 def test_without_a_calibration_rows_have_no_set(exams, runs, tmp_path):

@@ -26,6 +26,8 @@ def test_every_exam_is_predicted_once_out_of_fold(tmp_path):
     table = pd.read_csv(tmp_path / "cv/predictions/CC_R.csv")
     assert sorted(table["subject_id"]) == sorted(dataset.table["subject_id"])
     assert found.counts["CC_R"].exams == len(dataset.table)
+    fold_of = json.loads((tmp_path / "cv/predictions/predictions.json").read_text())["fold_of"]
+    assert sorted(fold_of) == sorted(table["subject_id"]) and set(fold_of.values()) == {0, 1}
     assert sorted(p.name for p in (tmp_path / "cv/predictions").iterdir()) == [
         "CC_R.csv",
         "predictions.json",

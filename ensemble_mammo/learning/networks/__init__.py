@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning import weights
-from ensemble_mammo.learning.networks import infn_resnet, whole_image
+from ensemble_mammo.learning.layers import outputs_of
+from ensemble_mammo.learning.networks import hand_features, infn_resnet, whole_image
 from ensemble_mammo.learning.networks.names import require_known
 from ensemble_mammo.records.recipe import NetworkRecipe
 
-__all__ = ["create_network", "infn_resnet", "whole_image"]
+__all__ = ["create_network", "hand_features", "infn_resnet", "whole_image"]
 
 
 def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
     """Make a recipe's network, its first weights in place, fresh in its last layer.
 
-    It takes `[B, 1, H, W]`, also where the recipe says 3 channels, and gives logits `[B, classes]`;
+    It takes `[B, 1, H, W]`, also where the recipe says 3 channels, and gives logits `[B, classes]`, or with several
+    last layers those of all, `[B, O]`;
     `forward_head(forward_features(x))` is the same. The weights depend on torch's seed alone.
 
     Raises:
@@ -30,7 +32,7 @@ def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
     require_known("network.name", recipe.name)
     options: dict[str, Any] = {
         "in_chans": recipe.in_channels,
-        "num_classes": classes,
+        "num_classes": outputs_of(recipe, classes),
         "drop_rate": recipe.dropout,
     }
     if recipe.name == weights.WHOLE_IMAGE:

@@ -34,6 +34,7 @@ class Input:
     key: tuple[str, str]
     view: View
     pixels: NDArray[np.uint16]
+    collection: str = ""
 
 
 def name_of(source: Dataset | Path) -> str:
@@ -100,7 +101,7 @@ def from_dataset(
     def stream() -> Iterator[Input]:
         for row in rows.to_dict("records"):
             pixels = read_png16(dataset.root / row["file"])
-            yield Input((row["subject_id"], row["exam_id"]), View(row["view"]), pixels)
+            yield Input((row["subject_id"], row["exam_id"]), View(row["view"]), pixels, row["collection"])
 
     return stream(), len(rows)
 
@@ -133,5 +134,5 @@ def from_folders(
 
 def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
     image, preparation, limits = job
-    file = prepare_file(image.path, preparation, limits)
+    file = prepare_file(image.path, preparation, limits, image.view)
     return file.prepared.pixels, (*file.facts.notes, *file.prepared.notes)

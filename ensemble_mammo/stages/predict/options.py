@@ -49,10 +49,17 @@ class PredictOptions:
     "scores are the mean over an image and its three mirror images (test-time augmentation)"
     other_source: bool = False
     "of a dataset: its files may have been read otherwise than those of the training (another kind of source)"
+    layer: str = ""
+    """of networks with a last layer a collection: whose is asked; empty: that of an image's own collection where the
+    dataset says it, else the mean of all"""
     calibration: Path | None = None
     "calibration.json of a report: temperatures are applied to every level after fusion"
     peers: bool = False
     "also write image_level.csv and breast_level.csv, as peers read them; of tasks of two classes"
+
+
+VALIDATION = "validation exams"
+"""What a calibration was fitted on that does not say it."""
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,19 @@ from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.provenance import provenance, seen_note
 from ensemble_mammo.learning.scores import scores_of
 from ensemble_mammo.merit.fusion import Fusion, fuse
-from ensemble_mammo.records.calibration_file import Calibration, read_calibration
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import BASELINE
 from ensemble_mammo.records.predictions import (
     Predictions,
     view_predictions,
 )
-from ensemble_mammo.records.subject import ANY, SUBJECT, View
-from ensemble_mammo.records.task import PATCH, TASKS, Task, task_named
+from ensemble_mammo.records.subject import ANY, View
+from ensemble_mammo.records.task import PATCH, TASKS, task_named
+from ensemble_mammo.stages.predict.calibrated import calibrated, calibration_for
 from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, seen_subjects
+from ensemble_mammo.stages.predict.layers import asked_layers, note_of_layers
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
-from ensemble_mammo.stages.predict.written import write_scores
+from ensemble_mammo.stages.predict.written import PREDICTIONS, write_scores, write_tables
 
 
 def predict(
@@ -41,7 +43,7 @@ def predict(
     Args:
         source: a dataset; or a folder of DICOM files or images (nested, others ignored with a note).
         models: a folder of run folders (`<VIEW>/`, `ANY/`, or `fold-<k>/…`, whose scores are averaged), or several.
-        out: where the tables are written; None: nowhere.
+        out: where the tables are written, those of a `baseline/` in the folders of models beside them; None: nowhere.
         options: which subjects, how fused.
 
     Raises:
@@ -54,13 +56,13 @@ def predict(
     models = [models] if isinstance(models, Path) else list(models)
     runs = _read_as(load_runs(models, options.task or None, resolve_device(options.device), options.only), options)
     first = next(iter(runs.values()))[0]
-    calibration = _calibration(options, first.task, list(runs))
+    calibration = calibration_for(options, first.task, list(runs))
     if options.peers and len(first.classes) != 2:
         raise PredictionError(
             f"{models[0]}: peers' tables hold one score an image, and task {first.task.name} has {len(first.classes)} "
             "classes; leave --peers out"
         )
-    notes = [note for note in (_note_of_reading(runs, options),) if note]
+    notes = [note for note in (_note_of_reading(runs, options), note_of_layers(runs, options.layer)) if note]
     seen: set[str] = set()
     if isinstance(source, Dataset):
         _require_kind(source, first)
@@ -87,10 +89,20 @@ def predict(
     notes += [seen_note(len(seen))] if seen else []
     result = Scores(first.task, views, fused, tuple(notes), provenance(runs), len(seen))
     if calibration is not None:
-        result = _calibrated(result, calibration)
+        result = calibrated(result, calibration)
     if out is not None:
         write_scores(result, out, models, options)
+        _beside(source, models, out, options)
     return result
+
+
+def _beside(source: Dataset | Path, models: Sequence[Path], out: Path, options: PredictOptions) -> None:
+    """Predict the same subjects by the baseline, into `predictions/baseline/`, where the folders of models have one."""
+    own = [folder / BASELINE for folder in models if (folder / BASELINE).is_dir()]
+    if not own:
+        return
+    plain = replace(options, calibration=None, peers=False, flips=False, layer="")
+    write_tables(predict(source, own, options=plain), out / PREDICTIONS / BASELINE, own, plain)
 
 
 def _require_kind(dataset: Dataset, run: LoadedRun) -> None:
@@ -147,74 +159,26 @@ def _note_of_reading(runs: Mapping[View, list[LoadedRun]], options: PredictOptio
     return f"the networks learned {learned.name}; their scores are read as {run.task.name}: {pairs}"
 
 
-def _calibration(options: PredictOptions, task: Task, views: Sequence[View]) -> Calibration | None:
-    """The calibration that was asked for, refused before anything is predicted if it does not fit.
-
-    Raises:
-        PredictionError: it is of another task or fusion, or lacks a level.
-    """
-    if options.calibration is None:
-        return None
-    found = read_calibration(options.calibration, task)
-    found.require([*views, *dict.fromkeys(str(view.side) for view in views), SUBJECT], task.classes)
-    fusion = options.fusion
-    own = {
-        "rule": fusion.rule,
-        "weights": dict(fusion.weights),
-        "breast_to_subject": fusion.breast_to_subject or task.breast_to_subject,
-    }
-    other = [f"{key} {found.fusion.get(key)!r}, here {own[key]!r}" for key in own if found.fusion.get(key) != own[key]]
-    if other:
-        raise PredictionError(
-            f"{options.calibration}: fitted on scores that were fused otherwise ({'; '.join(other)}); "
-            "predict with the same fusion, or make the report again with this one"
-        )
-    return found
-
-
-def _calibrated(scores: Scores, calibration: Calibration) -> Scores:
-    """Every level by its own temperature: the views were fused before."""
-    of_levels = {table.level: calibration.levels[table.level] for table in scores.levels()}
-    used = ", ".join(f"{level} {one.temperature:.2f} ({one.exams})" for level, one in of_levels.items())
-    notes = [
-        f"scores were scaled by the temperatures of a calibration (in brackets the validation exams): {used}; they "
-        "hold for the networks that it was fitted with. A report or fusion of these tables would fuse the scaled views "
-        "again: name right.csv, left.csv and subject.csv beside the views"
-    ]
-    left: dict[str, list[str]] = {}
-    for level, one in of_levels.items():
-        if one.note:
-            left.setdefault(one.note, []).append(level)
-    notes += [f"{', '.join(levels)}: left as they were, since {note}" for note, levels in left.items()]
-    sets = {table.level: calibration.sets(table) for table in scores.levels()}
-    return replace(
-        scores,
-        views={view: calibration.apply(table) for view, table in scores.views.items()},
-        fused=replace(scores.fused, levels={k: calibration.apply(t) for k, t in scores.fused.levels.items()}),
-        notes=(*scores.notes, *notes),
-        calibration=calibration,
-        sets={level: rows for level, rows in sets.items() if rows},
-    )
-
-
 def _score(
     inputs: Iterator[Input], runs: Mapping[View, list[LoadedRun]], options: PredictOptions
 ) -> tuple[dict[View, list[tuple[str, str]]], dict[View, list[NDArray[np.float64]]]]:
     keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
     scores: dict[View, list[NDArray[np.float64]]] = defaultdict(list)
-    waiting: dict[View, list[NDArray[np.uint16]]] = defaultdict(list)
+    waiting: dict[tuple[View, str], list[Input]] = defaultdict(list)
+    asked = asked_layers(runs, options.layer)
 
-    def run_batch(view: View) -> None:
-        if waiting[view]:
-            scores[view].extend(scores_of(runs[view], waiting.pop(view), options.flips))
+    def run_batch(view: View, layer: str) -> None:
+        items = waiting.pop((view, layer))
+        keys[view] += [item.key for item in items]
+        scores[view].extend(scores_of(asked(view, layer), [item.pixels for item in items], options.flips))
 
     for item in inputs:
-        keys[item.view].append(item.key)
-        waiting[item.view].append(item.pixels)
-        if len(waiting[item.view]) == options.batch_size:
-            run_batch(item.view)
-    for view in list(waiting):
-        run_batch(view)
+        batch = (item.view, item.collection)
+        waiting[batch].append(item)
+        if len(waiting[batch]) == options.batch_size:
+            run_batch(*batch)
+    for batch in list(waiting):
+        run_batch(*batch)
     return keys, scores
 
 

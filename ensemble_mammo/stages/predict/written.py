@@ -15,36 +15,34 @@ import ensemble_mammo
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.inputs.peers import write_peers
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.origin import ORIGIN
-from ensemble_mammo.records.predictions import (
-    Predictions,
-    ids_file,
-    plain_file,
-    write_plain,
-    write_predictions,
-)
-from ensemble_mammo.records.subject import LEVELS, View
-from ensemble_mammo.stages.predict.options import PredictOptions, Scores
+from ensemble_mammo.records.origin import BASELINE, ORIGIN, clear_predictions
+from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
+from ensemble_mammo.stages.predict.options import VALIDATION, PredictOptions, Scores
+
+PREDICTIONS = "predictions"
+"""The folder in `--out` that holds the tables."""
 
 
 def write_scores(scores: Scores, out: Path, models: Sequence[Path], options: PredictOptions) -> None:
-    """Write `out/predictions/`; what an earlier call left of other views goes.
+    """Write `out/predictions/`; what an earlier call left there goes.
 
     Raises:
         PredictionError: peers' tables were asked for, and cannot hold these.
     """
-    folder = out / "predictions"
-    for level in LEVELS:  # an earlier call may have had more views
-        (folder / f"{level}.csv").unlink(missing_ok=True)
-    for view in View:
-        plain_file(folder, view).unlink(missing_ok=True)
-        ids_file(plain_file(folder, view)).unlink(missing_ok=True)
-    for table in scores.levels():
-        write_predictions(folder / f"{table.level}.csv", table)
-    for table in scores.views.values():
-        write_plain(folder, table)
+    folder = out / PREDICTIONS
+    clear_predictions(folder / BASELINE)
+    clear_predictions(folder)  # an earlier call may have had more views
+    write_tables(scores, folder, models, options)
     if options.peers:
         write_peers(folder, scores.levels())
+
+
+def write_tables(scores: Scores, folder: Path, models: Sequence[Path], options: PredictOptions) -> None:
+    """Write a table a level, the plain files of views and predictions.json into a folder."""
+    for table in scores.levels():
+        write_predictions(folder / f"{table.level}.csv", table, scores.sets.get(table.level))
+    for table in scores.views.values():
+        write_plain(folder, table)
     write_text(folder / ORIGIN, json.dumps(as_json(scores, models, options.fusion), indent=2) + "\n")
 
 
@@ -72,6 +70,7 @@ def _calibration_as_json(scores: Scores) -> dict[str, Any] | None:
     levels = {table.level: scores.calibration.levels[table.level] for table in scores.levels()}
     return {
         "fingerprint": scores.calibration.fingerprint,
+        "fitted_on": scores.calibration.fitted_on or VALIDATION,
         "levels": {
             level: {"temperature": one.temperature, "sets": one.sets and asdict(one.sets)}
             for level, one in levels.items()
@@ -89,6 +88,6 @@ def _rows(table: Predictions, sets: list[tuple[str, ...]] | None) -> list[dict[s
             "scores": dict(zip(table.classes, (float(s) for s in table.scores[i]), strict=True)),
             "predicted": table.classes[int(np.argmax(table.scores[i]))],
         }
-        | ({} if sets is None else {"set": list(sets[i])})
+        | ({} if sets is None else {"set": list(sets[i]), "unsure": len(sets[i]) != 1})
         for i, (subject, exam) in enumerate(table.keys)
     ]

@@ -11,18 +11,53 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.errors import DatasetError, RecipeError
 from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.marks import marked, marks_of
+from ensemble_mammo.records.preparation import OF_THE_SOURCE
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.stages.train.options import TrainOptions
 
 log = logging.getLogger(__name__)
 _SCALES_ALIKE = 0.02
 """Share by which the scale of inputs may differ from the start's without a word."""
+
+
+def with_layers(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with a last layer for each collection of the dataset, by the first task that it has labels of.
+
+    Raises:
+        DatasetError: the dataset has no collections.
+        RecipeError: the recipe names some layers by collection and others not.
+    """
+    asked = recipe.network.layers
+    named = [text for text in asked if ":" in text]
+    if not asked or len(named) == len(asked):
+        return recipe
+    if named:
+        raise RecipeError(
+            f"network.layers mixes tasks and layers ({', '.join(asked)}); give tasks, such as ['density', 'tissue']"
+        )
+    table = dataset.table
+    collections = sorted(set(table["collection"]) - {""})
+    if not collections:
+        raise DatasetError(
+            f"{dataset.root / MANIFEST}: no collections, and the recipe wants a last layer for each; join datasets "
+            "with `prepare join`, or take a recipe without network.layers"
+        )
+    layers, without = [], []
+    for collection in collections:
+        own = table[table["collection"] == collection]
+        task = next((name for name in asked if name in own and (own[name] != "").any()), None)
+        layers += [f"{collection}:{task}"] if task else []
+        without += [] if task else [collection]
+    if without:
+        log.warning("%s: no label of %s; nothing is learned from it", ", ".join(without), " or ".join(asked))
+    log.info("last layers: %s", ", ".join(layers))
+    return replace(recipe, network=replace(recipe.network, layers=tuple(layers)))
 
 
 def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
@@ -42,8 +77,8 @@ def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
 
 def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: Start | None) -> dict[str, Any]:
     """What run.json says of data and start; whom the start learned from is learned from here, too."""
-    learned = set(marks_of(subject for rows in parts.values() for subject in rows["subject_id"]))
-    trained = set(marks_of(parts["train"]["subject_id"]))
+    learned = {mark for rows in parts.values() for mark in _marks(rows)}
+    trained = set(_marks(parts["train"]))
     remarks: dict[str, Any] = {
         "learned_from": sorted(learned | set(start.learned_from if start else ())),
         "trained_on": sorted(trained | set(start.trained_on if start else ())),
@@ -51,6 +86,13 @@ def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: S
     if start is not None:
         remarks["started_from"] = {"network": start.name, "task": start.task, "weights_sha256": start.weights_sha256}
     return remarks | ({"leaks": list(leaks)} if leaks else {})
+
+
+def _marks(rows: pd.DataFrame) -> list[str]:
+    """The marks of the subjects of rows; of joined datasets also those that the subjects have in their own."""
+    ids, collections = rows["subject_id"], rows["collection"]
+    own = [one.removeprefix(f"{name}-") for one, name in zip(ids, collections, strict=True)]
+    return marks_of([*ids, *own])
 
 
 def leaks_of_start(
@@ -61,7 +103,8 @@ def leaks_of_start(
     if options.train_subjects is None:
         held_out = set(table.loc[table["split"] == "test", "subject_id"])
     else:
-        held_out = set(table["subject_id"]) - {s for rows in parts.values() for s in rows["subject_id"]}
+        learning = options.train_subjects | (options.val_subjects or frozenset())
+        held_out = set(table["subject_id"]) - learning  # whoever lacks this view alone is not held out
     known = marked(held_out, start.learned_from) | marked(parts["val"]["subject_id"], start.trained_on)
     if not known:
         return []
@@ -81,8 +124,9 @@ def leaks_of_start(
 def notes_of_start(start: Start, dataset: Dataset, recipe: Recipe) -> list[str]:
     """What is otherwise than in the training of the first weights: not wrong by itself, but it must be known."""
     own, theirs = to_mapping(dataset.preparation), to_mapping(start.preparation)
-    sizes = {"height", "width"} if start.task == "patch" else set()  # a patch set has no frame of its own
-    changed = [name for name in own if own[name] != theirs[name] and name not in sizes]
+    free = {"height", "width"} if start.task == "patch" else set()  # a patch set has no frame of its own
+    free |= set(OF_THE_SOURCE) if start.several_layers else set()
+    changed = [name for name in own if own[name] != theirs[name] and name not in free]
     differing = [f"{name} {own[name]!r}, before {theirs[name]!r}" for name in changed]
     notes = [f"images prepared otherwise than those of the start: {'; '.join(differing)}"] if differing else []
     before, now = start.input.std, recipe.input.std

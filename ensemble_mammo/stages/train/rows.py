@@ -12,6 +12,7 @@ import pandas as pd
 
 from ensemble_mammo.errors import DatasetError, RecipeError
 from ensemble_mammo.learning.images import ViewImages
+from ensemble_mammo.learning.layers import layers_of
 from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
@@ -37,15 +38,24 @@ def rows_of(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainO
 
     They have a label, except for a network that imitates.
     """
-    task = TASKS[recipe.task]
     if recipe.train.imitate:
         return {name: rows.assign(mirrored=False) for name, rows in _divided(dataset, view, options).items()}
-    dataset.require(task)
-    parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, task, options).items()}
+    dataset.require(TASKS[recipe.task])
+    parts = {name: rows.assign(mirrored=False) for name, rows in _of_view(dataset, view, recipe, options).items()}
     if recipe.train.mirrored and view is not None:
-        partner = _of_view(dataset, view.mirrored, task, options)["train"].assign(mirrored=True)
+        turned = dataset.preparation.orientation == "kept"  # else all chest walls lie on one side already
+        partner = _of_view(dataset, view.mirrored, recipe, options)["train"].assign(mirrored=turned)
         parts["train"] = pd.concat([parts["train"], partner], ignore_index=True)
     return parts
+
+
+def labels_of(rows: pd.DataFrame, recipe: Recipe) -> pd.Series:
+    """The class that each row is learned by: that of the recipe's task, or of its collection's; empty for none."""
+    labels = pd.Series("", index=rows.index)
+    for layer in layers_of(recipe.network):
+        own = rows["collection"] == layer.collection
+        labels[own] = rows.loc[own, layer.task.name]
+    return labels if recipe.network.layers else rows[recipe.task]
 
 
 def _divided(dataset: Dataset, view: View | None, options: TrainOptions) -> dict[str, pd.DataFrame]:
@@ -62,18 +72,18 @@ def _divided(dataset: Dataset, view: View | None, options: TrainOptions) -> dict
     return {name: rows[mask].reset_index(drop=True) for name, mask in chosen.items()}
 
 
-def _of_view(dataset: Dataset, view: View | None, task: Task, options: TrainOptions) -> dict[str, pd.DataFrame]:
+def _of_view(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainOptions) -> dict[str, pd.DataFrame]:
     """The training and validation rows of the view that have a label."""
     parts = {}
     for name, rows in _divided(dataset, view, options).items():
-        labelled = rows[rows[task.name] != ""].reset_index(drop=True)
+        labelled = rows[labels_of(rows, recipe) != ""].reset_index(drop=True)
         if len(labelled) < len(rows):
             log.warning(
                 "%s %s: %d images without a %s label left out",
                 name_of(view),
                 name,
                 len(rows) - len(labelled),
-                task.name,
+                recipe.task,
             )
         parts[name] = labelled
     return parts
@@ -88,7 +98,11 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
             f"{where}: no training image of {name}{labelled} ({len(dataset.rows(view))} images of the view in all); "
             "expected rows of split 'train'"
         )
-    if not recipe.train.imitate:
+    if recipe.network.layers:
+        for layer in layers_of(recipe.network):
+            of_layer = parts["train"][parts["train"]["collection"] == layer.collection]
+            _check_classes(of_layer[layer.task.name], layer.task, where, f"{name} of {layer.collection}")
+    elif not recipe.train.imitate:
         _check_classes(parts["train"][task.name], task, where, name)
     if parts["val"].empty and (needs := needs_validation(recipe.train)):
         raise RecipeError(
@@ -128,6 +142,8 @@ def _check_patch_size(dataset: Dataset, recipe: Recipe) -> None:
 
 def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> None:
     present = labels.value_counts()
+    if present.empty:
+        raise DatasetError(f"{where}: no training image of {name} has a label of {task.name}")
     if len(present) < 2:
         raise DatasetError(
             f"{where}: all training images of {name} are {present.index[0]}; expected two classes or more"
@@ -137,21 +153,28 @@ def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> Non
         log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
 
 
-def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, task: Task) -> Samples:
-    """The images of rows, and the place of each one's class."""
+def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> Samples:
+    """The images of rows, and the place of each one's class among the network's outputs."""
     if recipe.train.imitate:
         targets = np.full(len(rows), NO_CLASS, np.int64)
+    elif recipe.network.layers:
+        layers = {layer.collection: layer for layer in layers_of(recipe.network)}
+        named = zip(rows["collection"], labels_of(rows, recipe), strict=True)
+        places = [layers[one].first + layers[one].task.classes.index(label) for one, label in named]
+        targets = np.array(places, dtype=np.int64)
     else:
-        targets = np.array([task.classes.index(label) for label in rows[task.name]], dtype=np.int64)
+        classes = TASKS[recipe.task].classes
+        targets = np.array([classes.index(label) for label in rows[recipe.task]], dtype=np.int64)
     return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
 
 
-def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, task: Task, start: Start | None) -> str:
+def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, recipe: Recipe, start: Start | None) -> str:
     """SHA-256 over what is trained and validated on: ids, labels, source hashes, preparation, the start's weights."""
     digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
     if start is not None:
         digest.update(f"\n{start.weights_sha256}\n".encode())
-    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", task.name]
+    tasks = dict.fromkeys([recipe.task, *(layer.task.name for layer in layers_of(recipe.network))])
+    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", *tasks]
     for name, rows in parts.items():
         known = [column for column in columns if column in rows]  # a network that imitates needs no labels
         digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())

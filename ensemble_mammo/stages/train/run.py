@@ -15,9 +15,11 @@ from ensemble_mammo.errors import RecipeError, RunError
 from ensemble_mammo.learning import events, loop, record
 from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
-from ensemble_mammo.learning.imitation import imitation_of, teacher_of
-from ensemble_mammo.learning.loop import Judgement, Samples, Setting, State
-from ensemble_mammo.learning.objective import balanced_weights
+from ensemble_mammo.learning.imitation import Teacher, imitation_of, teacher_of
+from ensemble_mammo.learning.layers import output_names
+from ensemble_mammo.learning.logistic import logistic_lesson
+from ensemble_mammo.learning.loop import Judgement, Lesson, Samples, Setting, State
+from ensemble_mammo.learning.objective import aims_of, loss_weights
 from ensemble_mammo.learning.start import start_of
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
@@ -26,7 +28,7 @@ from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
-from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved
+from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved, with_layers
 from ensemble_mammo.stages.train.options import TrainOptions, TrainResult
 from ensemble_mammo.stages.train.rows import (
     NO_CLASS,
@@ -68,6 +70,7 @@ def train(
     task, folder = TASKS[recipe.task], out / name_of(view)
     device = resolve_device(options.device)
     leaks = _leaks(dataset, options)
+    recipe = with_layers(recipe, dataset)
     parts = rows_of(dataset, view, recipe, options)
     require_enough(parts, dataset, view, recipe)
     start = start_of(recipe.network)
@@ -79,14 +82,15 @@ def train(
         leaks += leaks_of_start(start, dataset, parts, options)
         for note in notes_of_start(start, dataset, recipe):
             log.warning("%s", note)
-    samples = {name: samples_of(dataset, rows, recipe, task) for name, rows in parts.items()}
+    samples = {name: samples_of(dataset, rows, recipe) for name, rows in parts.items()}
     recipe = resolved(recipe, samples["train"], start)
     passport = Passport(recipe, view, task.classes, dataset.preparation)
-    identity = record.Identity(passport, options.seed, fingerprint_of(parts, dataset, task, start))
+    identity = record.Identity(passport, options.seed, fingerprint_of(parts, dataset, recipe, start))
     if _is_finished(folder, identity, options):
         log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
     else:
-        weights = balanced_weights(samples["train"].targets, len(task.classes), recipe.train)
+        weights = loss_weights(samples["train"].targets, len(task.classes), recipe)
+        aims = aims_of(recipe, len(task.classes))
         setting = Setting(
             recipe,
             device,
@@ -95,11 +99,19 @@ def train(
             options.seed,
             options.workers,
             options.progress,
-            imitation_of(teacher) if teacher else None,
+            _lesson_of(recipe, teacher),
+            aims.to(device) if aims else None,
         )
         with repeatable(device):
             _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
     return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
+
+
+def _lesson_of(recipe: Recipe, teacher: Teacher | None) -> Lesson | None:
+    """What is learned where that is not the images' classes, step by step."""
+    if teacher is not None:
+        return imitation_of(teacher)
+    return logistic_lesson() if recipe.train.fit == "logistic" else None
 
 
 def _require_scope(view: View | None, recipe: Recipe) -> None:
@@ -131,8 +143,8 @@ def _run(
     folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity, remarks: Mapping[str, Any]
 ) -> None:
     """Train from the state in the folder, or from the start, to the end."""
-    classes = identity.passport.classes
-    state = loop.begin(setting, len(classes))
+    classes = output_names(setting.recipe.network, identity.passport.classes)
+    state = loop.begin(setting, len(identity.passport.classes))
     write_text(folder / RECIPE, recipe_to_toml(setting.recipe))
     if (folder / record.STATE).is_file():
         record.read_state(folder, state, setting)

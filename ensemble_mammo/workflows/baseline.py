@@ -1,0 +1,48 @@
+"""The baseline beside a network: hand-made features of the same images, one linear layer a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ensemble_mammo.errors import RecipeError
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import BASELINE
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe_files import recipes_for
+from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import PATCH
+from ensemble_mammo.stages.train import TrainOptions, TrainResult, train
+
+BASELINE_RECIPE = "density/features"
+"""What the baseline of every task is made by."""
+
+
+def baseline_recipes(dataset: Dataset, task: str, views: Sequence[View]) -> dict[View | None, Recipe]:
+    """The recipe of the baseline for each of the views that the dataset has images of.
+
+    Raises:
+        RecipeError: the task is of patches, which have no breast to be measured.
+    """
+    if task == PATCH:
+        raise RecipeError("the baseline measures whole breasts, and the recipe learns from patches; leave it out")
+    return recipes_for(BASELINE_RECIPE, [view for view in views if len(dataset.rows(view))], (f"task={task}",))
+
+
+def train_baseline(
+    dataset: Dataset, task: str, views: Sequence[View], out: Path, options: TrainOptions
+) -> list[TrainResult]:
+    """Fit the baseline on the same splits as the network, into `out/baseline/<VIEW>/`.
+
+    Args:
+        dataset: that the network learns from.
+        task: that it learns.
+        views: of a pooled network all four.
+        out: the folder of runs.
+        options: those of the network's training.
+
+    Raises:
+        RecipeError: the task is of patches.
+    """
+    recipes = baseline_recipes(dataset, task, views)
+    return [train(dataset, view, recipe, out / BASELINE, options) for view, recipe in recipes.items()]
