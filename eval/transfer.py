@@ -33,7 +33,8 @@ FOLDS = 5
 def main(arguments: list[str]) -> None:
     warnings.simplefilter("ignore", UndefinedFigureWarning)
     rows = [row_of(*argument.split("=", 2)) for argument in arguments]
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(sys.stdout, list(names), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 

@@ -63,11 +63,12 @@ def train(
             cross = valid(CrossvalOptions, folds, recipe, tuple(settings), views, options, baseline=baseline)
             found = crossval(dataset, out, cross)
         else:
-            results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
-            if baseline:
-                from ensemble_mammo.workflows.baseline import train_baseline
+            from ensemble_mammo.workflows.baseline import baseline_recipes, train_baseline
 
-                results += train_baseline(dataset, next(iter(recipes.values())).task, views, out, options)
+            task = next(iter(recipes.values())).task
+            beside = baseline_recipes(dataset, task, views) if baseline else {}  # refused before anything is trained
+            results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
+            results += train_baseline(dataset, task, list(filter(None, beside)), out, options) if beside else []
     if folds:
         report_table(found, out / "report", json_)
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun
-from ensemble_mammo.records.marks import marked
+from ensemble_mammo.records.marks import marked_rows
 from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 
@@ -27,10 +29,10 @@ def provenance(runs: Mapping[View, Sequence[LoadedRun]]) -> dict[str, list[dict[
     return {view.value: [_facts(run) for run in own] for view, own in runs.items()}
 
 
-def subjects_seen(runs: Mapping[View, Sequence[LoadedRun]], subjects: Iterable[str]) -> set[str]:
-    """The subjects that any of the networks learned from, validated on, or had mirrored; by the marks in run.json."""
+def subjects_seen(runs: Mapping[View, Sequence[LoadedRun]], rows: pd.DataFrame) -> set[str]:
+    """The subjects of rows whom any of the networks learned from or was validated on, by the marks in run.json."""
     marks = {mark for own in runs.values() for run in own for mark in run.info.get("learned_from") or ()}
-    return marked(subjects, marks)
+    return marked_rows(rows, marks)
 
 
 def seen_note(count: int) -> str:

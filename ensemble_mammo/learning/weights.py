@@ -112,6 +112,10 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
     """Put a run's weights into a network of the same kind, or a backbone's run under a whole-image classifier."""
     folder = _run_folder(Path(recipe.weights_file))
     found, own = _read_run(folder)
+    if recipe.start_layer and not own.layers:
+        raise WeightsError(
+            f"{folder}: network.start_layer is {recipe.start_layer!r}, the run has but one last layer; leave it out"
+        )
     if own.layers and own.name == recipe.name and own.layers != recipe.layers:
         found = _with_one_layer(network, found, own, recipe, folder)
     if own.name == recipe.name and _built(own) == _built(recipe):

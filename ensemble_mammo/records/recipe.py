@@ -49,7 +49,7 @@ class NetworkRecipe:
     """of a joined dataset: a last layer for each collection, by the first of these tasks that it has labels of; a run
     says COLLECTION:TASK of each. Empty: one last layer"""
     start_layer: str = ""
-    "the collection whose last layer of the start is begun with; empty: the mean of those of the task"
+    "the collection whose last layer of the start is begun with; empty: the mean of those with as many classes"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -13,7 +13,7 @@ from ensemble_mammo.merit.fusion import Fused, Fusion, fuse
 from ensemble_mammo.merit.inputs.sources import UNNAMED, Source, predictions_of, read_sources, systems_of
 from ensemble_mammo.merit.systems import mean_of_systems
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.origin import ORIGIN, Origin, read_origin
+from ensemble_mammo.records.origin import ORIGIN, Origin, clear_predictions, read_origin
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.task import Task
 
@@ -65,6 +65,7 @@ def fuse_files(
     made = fuse(joined.views, task, fusion)
     fused = replace(made, notes=(*joined.notes, *made.notes))
     if out is not None:
+        clear_predictions(out)
         for table in joined.views:
             write_predictions(out / f"{table.level}.csv", table)
             write_plain(out, table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,19 +15,30 @@ from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import PATCH
 from ensemble_mammo.stages.train import TrainOptions, TrainResult, train
 
+_log = logging.getLogger(__name__)
+
 BASELINE_RECIPE = "density/features"
 """What the baseline of every task is made by."""
 
 
 def baseline_recipes(dataset: Dataset, task: str, views: Sequence[View]) -> dict[View | None, Recipe]:
-    """The recipe of the baseline for each of the views that the dataset has images of.
+    """The recipe of the baseline for each of the views that the dataset has two classes or more of.
 
     Raises:
         RecipeError: the task is of patches, which have no breast to be measured.
     """
     if task == PATCH:
         raise RecipeError("the baseline measures whole breasts, and the recipe learns from patches; leave it out")
-    return recipes_for(BASELINE_RECIPE, [view for view in views if len(dataset.rows(view))], (f"task={task}",))
+    told = [view for view in views if len(_classes(dataset, view, task)) > 1]
+    for view in views:
+        if view not in told and len(dataset.rows(view)):
+            _log.warning("%s: no baseline, its images have fewer than two classes of %s", view, task)
+    return recipes_for(BASELINE_RECIPE, told, (f"task={task}",))
+
+
+def _classes(dataset: Dataset, view: View, task: str) -> set[str]:
+    rows = dataset.rows(view)
+    return set(rows[task]) - {""} if task in rows else set()
 
 
 def train_baseline(

@@ -156,7 +156,7 @@ def _start_of_fold(recipe: Recipe, view: View | None, fold: int, folds: int) -> 
     start = Path(recipe.network.weights_file)
     if recipe.network.pretrained != "run" or not (start / CROSSVAL).is_file():
         return recipe
-    theirs = len(list(start.glob("fold-*")))
+    theirs = int(json.loads((start / CROSSVAL).read_text(encoding="utf-8")).get("folds", 0))
     if theirs != folds:
         raise RunError(f"{start}: a start of {theirs} folds, here are {folds}; give --folds {theirs}")
     places = [start / f"fold-{fold}" / name for name in (ANY, *([view.value] if view else []))]

@@ -79,6 +79,19 @@ def test_several_systems_are_averaged_subject_by_subject_and_written_as_one(tmp_
     assert held["runs"] == {"CC_R": [{"seed": 1}, {"seed": 2}]}
 
 
+def test_tables_of_an_earlier_call_do_not_stay_beside_those_of_several_systems(tmp_path):
+    for seed, system in enumerate("ab"):
+        for view in ("CC_R", "CC_L"):
+            write_predictions(tmp_path / system / f"{view}.csv", made(view, "xy", seed))
+    fuse_files([tmp_path / "a", tmp_path / "b"], TASK, out=tmp_path / "out")
+    for system in "ab":
+        (tmp_path / system / "CC_L.csv").unlink()
+    fuse_files([tmp_path / "a", tmp_path / "b"], TASK, out=tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.csv") if "ids" not in path.name) == [
+        "CC_R.csv", "right.csv", "subject.csv",
+    ]  # fmt: skip
+
+
 def test_named_systems_can_be_weighed(tmp_path):
     one, two = system(tmp_path / "a", 1), system(tmp_path / "b", 2)
     fuse_files([f"net={one}", f"hand={two}"], TASK, out=tmp_path / "both", weights={"net": 3})

@@ -1,6 +1,7 @@
 """The baseline beside a network: fitted on the same subjects, predicted beside it, reported beside it."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -33,7 +34,15 @@ def dataset(tmp_path_factory):
     return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
+def test_a_view_of_one_class_is_left_out_before_anything_is_trained(dataset, caplog):
+    one = replace(dataset, table=dataset.table.assign(density="B"))
+    assert baseline_recipes(one, "density", tuple(View)) == {}
+    assert "CC_R: no baseline, its images have fewer than two classes of density" in caplog.text
+
+
 def test_it_has_the_task_of_the_network_and_the_views_of_the_dataset(dataset):
+    tissue = dataset.table["density"].map({"A": "F", "B": "G", "C": "D", "D": "D"})
+    dataset = replace(dataset, table=dataset.table.assign(tissue=tissue))
     recipes = baseline_recipes(dataset, "tissue", tuple(View))
     assert list(recipes) == [View.CC_R]
     assert recipes[View.CC_R].task == "tissue" and recipes[View.CC_R].network.name == "hand_features"

@@ -127,6 +127,33 @@ def test_a_subject_who_lacks_the_view_is_not_taken_for_held_out(parts, joint):
     assert sum(done.info["images"]["train"].values()) == 7
 
 
+def test_a_network_of_one_collection_knows_its_subjects_in_the_joined_dataset(parts, joint):
+    recipe = load_recipe("density/demo", View.CC_R, SIZE)
+    learned = frozenset(f"as{n:03d}" for n in range(12))
+    run = train(read_dataset(parts / "a"), View.CC_R, recipe, parts / "of-a", TrainOptions(train_subjects=learned))
+    whole = read_dataset(parts / "ab")
+    assert predict(whole, run.folder).seen == 12
+    start = ("network.pretrained='run'", f"network.weights_file={str(run.folder)!r}")
+    other = TrainOptions(train_subjects=frozenset(whole.table["subject_id"]) - {"a-as003"})
+    with pytest.raises(DatasetError, match="1 subjects of validation or test here, such as a-as003, are known"):
+        train(whole, None, load_recipe("density/demo", None, (*JOINT, *start)), parts / "of-ab", other)
+
+
+def test_named_layers_that_a_dataset_lacks_are_refused(parts):
+    recipe = load_recipe("density/demo", None, (*JOINT, "network.layers=['a:density', 'c:density', 'b:birads']"))
+    with pytest.raises(DatasetError, match=r"last layers of c:density, b:birads, which are not here \(found a, b"):
+        train(read_dataset(parts / "ab"), None, recipe, parts / "none", TrainOptions())
+
+
+def test_a_start_layer_of_a_run_with_one_is_refused(parts):
+    recipe = load_recipe("density/demo", View.CC_R, SIZE)
+    run = train(read_dataset(parts / "b"), View.CC_R, replace(recipe, task="tissue"), parts / "one", TrainOptions())
+    start = ("network.pretrained='run'", f"network.weights_file={str(run.folder)!r}", "network.start_layer='a'")
+    with pytest.raises(WeightsError, match="start_layer is 'a', the run has but one last layer"):
+        train(read_dataset(parts / "a"), View.CC_R, load_recipe("density/demo", View.CC_R, (*SIZE, *start)),
+              parts / "two", TrainOptions())  # fmt: skip
+
+
 def test_a_start_of_other_folds_is_refused(parts, joint):
     with pytest.raises(RunError, match="a start of 2 folds, here are 3; give --folds 2"):
         started(parts, joint, "a", folds=3)

@@ -84,7 +84,9 @@ def _quiet_head(network: nn.Module) -> None:
 
 def _repeat_grey(network: nn.Module, channels: int) -> None:
     """Let the stem's first convolution repeat a grey image, whichever way the network is entered."""
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None:
+        raise RecipeError(f"network.in_channels is {channels}, and the network has no convolution; set it to 1")
 
     def repeat(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         image = inputs[0]

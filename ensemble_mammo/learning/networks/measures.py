@@ -3,8 +3,8 @@
 The breast is what is brighter than black in a prepared mammogram (black outside it). Everything is the same for a
 mirrored breast, and absolute: values 0..1 mean the same in every image. Lengths are in pixels of an input of 384 rows.
 
-Chosen by cross-validation over four sets at once. What added nothing was left out: shape, thresholds and moments over
-the whole breast, co-occurrence.
+Chosen by cross-validation over three sets at once (INbreast, RSNA, mini-MIAS). What added nothing was left out: shape,
+thresholds and moments over the whole breast, co-occurrence.
 
 Sources, group by group:
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemble_mammo.errors import DatasetError, RunError
@@ -11,7 +11,7 @@ from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs, runs_in
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.provenance import are_marked, seen_note, subjects_seen
 from ensemble_mammo.records.manifest import Dataset
-from ensemble_mammo.records.marks import mark_of
+from ensemble_mammo.records.marks import mark_of, own_ids
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.explain.options import ExplainOptions
 
@@ -22,6 +22,8 @@ class Networks:
 
     runs: Mapping[View, Sequence[LoadedRun]]
     "one a view, or one a fold"
+    own_ids: Mapping[str, str] = field(default_factory=dict)
+    "of joined datasets: subject_id -> the id that she has in her own"
 
     @property
     def first(self) -> dict[View, LoadedRun]:
@@ -42,8 +44,8 @@ class Networks:
         own = self.runs[view]
         if len(own) == 1:
             return own[0]
-        mark = mark_of(subject)
-        unseen = next((run for run in own if mark not in run.info["learned_from"]), None)
+        marks = {mark_of(subject), mark_of(self.own_ids.get(subject, subject))}
+        unseen = next((run for run in own if marks.isdisjoint(run.info["learned_from"])), None)
         if unseen is None:
             raise RunError(f"subject {subject!r}: every fold of {view} learned from her; name one fold to explain her")
         return unseen
@@ -54,7 +56,7 @@ class Networks:
             return []
         if self.are_folds:
             return ["each subject is explained by networks that never saw her (out of fold)"]
-        seen = subjects_seen(self.runs, source.rows(split=options.split or None)["subject_id"])
+        seen = subjects_seen(self.runs, source.rows(split=options.split or None))
         return [seen_note(len(seen))] if seen else []
 
 
@@ -66,7 +68,8 @@ def networks_at(models: Path, source: Dataset | Path, options: ExplainOptions) -
         DatasetError: a class to explain that the task does not have.
     """
     several = [own for own in runs_in(models).values() if len(own) > 1]
-    found = Networks(load_runs(models, device=resolve_device(options.device)))
+    own = own_ids(source.table) if isinstance(source, Dataset) else {}
+    found = Networks(load_runs(models, device=resolve_device(options.device)), own)
     if several and not (isinstance(source, Dataset) and are_marked(found.runs)):
         raise RunError(
             f"{models}: {len(several[0])} runs of one view; a map shows one network: "

@@ -51,8 +51,8 @@ def seen_subjects(
         RunError: networks of a cross-validation over this very dataset, and such subjects among those to be predicted:
             her out-of-fold prediction is there already.
     """
-    chosen = set(_rows(dataset, options)["subject_id"])
-    seen = subjects_seen(runs, chosen)
+    rows = _rows(dataset, options)
+    seen, chosen = subjects_seen(runs, rows), set(rows["subject_id"])
     crossed = next((folder for folder in models if _is_crossvalidated(dataset, folder)), None)
     if options.subjects is None and crossed is not None and (seen or not are_marked(runs)):
         folder = crossed if (crossed / CROSSVAL).is_file() else crossed.resolve().parent

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 
 from ensemble_mammo.errors import DatasetError, RecipeError
+from ensemble_mammo.learning.layers import layers_of
 from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
-from ensemble_mammo.records.marks import marked, marks_of
+from ensemble_mammo.records.marks import marked_rows, marks_of_rows
 from ensemble_mammo.records.preparation import OF_THE_SOURCE
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.stages.train.options import TrainOptions
@@ -35,7 +36,10 @@ def with_layers(recipe: Recipe, dataset: Dataset) -> Recipe:
     """
     asked = recipe.network.layers
     named = [text for text in asked if ":" in text]
-    if not asked or len(named) == len(asked):
+    if not asked:
+        return recipe
+    if len(named) == len(asked):
+        _require_layers(recipe, dataset)
         return recipe
     if named:
         raise RecipeError(
@@ -60,6 +64,22 @@ def with_layers(recipe: Recipe, dataset: Dataset) -> Recipe:
     return replace(recipe, network=replace(recipe.network, layers=tuple(layers)))
 
 
+def _require_layers(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse layers of collections or tasks that a dataset does not have."""
+    table = dataset.table
+    absent = [
+        f"{layer.collection}:{layer.task.name}"
+        for layer in layers_of(recipe.network)
+        if layer.task.name not in table or not (table["collection"] == layer.collection).any()
+    ]
+    if absent:
+        have = ", ".join(sorted(set(table["collection"]) - {""})) or "no collection"
+        raise DatasetError(
+            f"{dataset.root / MANIFEST}: the recipe has last layers of {', '.join(absent)}, which are not here (found "
+            f"{have}, labels of {', '.join(dataset.task_names())}); set network.layers to tasks, such as ['density']"
+        )
+
+
 def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
     """The recipe with what only data and the start tell: the mean of the training images, the backbone."""
     if start is not None:
@@ -77,8 +97,8 @@ def resolved(recipe: Recipe, learned: Samples, start: Start | None) -> Recipe:
 
 def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: Start | None) -> dict[str, Any]:
     """What run.json says of data and start; whom the start learned from is learned from here, too."""
-    learned = {mark for rows in parts.values() for mark in _marks(rows)}
-    trained = set(_marks(parts["train"]))
+    learned = {mark for rows in parts.values() for mark in marks_of_rows(rows)}
+    trained = set(marks_of_rows(parts["train"]))
     remarks: dict[str, Any] = {
         "learned_from": sorted(learned | set(start.learned_from if start else ())),
         "trained_on": sorted(trained | set(start.trained_on if start else ())),
@@ -88,30 +108,25 @@ def remarks_of(parts: Mapping[str, pd.DataFrame], leaks: Sequence[str], start: S
     return remarks | ({"leaks": list(leaks)} if leaks else {})
 
 
-def _marks(rows: pd.DataFrame) -> list[str]:
-    """The marks of the subjects of rows; of joined datasets also those that the subjects have in their own."""
-    ids, collections = rows["subject_id"], rows["collection"]
-    own = [one.removeprefix(f"{name}-") for one, name in zip(ids, collections, strict=True)]
-    return marks_of([*ids, *own])
-
-
 def leaks_of_start(
     start: Start, dataset: Dataset, parts: Mapping[str, pd.DataFrame], options: TrainOptions
 ) -> list[str]:
     """Subjects for validation or test here of whom the first weights know; refused unless the user allows it."""
     table = dataset.table
     if options.train_subjects is None:
-        held_out = set(table.loc[table["split"] == "test", "subject_id"])
+        held_out = table[table["split"] == "test"]
     else:
         learning = options.train_subjects | (options.val_subjects or frozenset())
-        held_out = set(table["subject_id"]) - learning  # whoever lacks this view alone is not held out
-    known = marked(held_out, start.learned_from) | marked(parts["val"]["subject_id"], start.trained_on)
+        held_out = table[~table["subject_id"].isin(list(learning))]  # whoever lacks this view alone is not held out
+    known = marked_rows(held_out, start.learned_from) | marked_rows(parts["val"], start.trained_on)
     if not known:
         return []
     text = (
         f"{len(known)} subjects of validation or test here, such as {min(known)}, are known to the run that this one "
         "starts from"
     )
+    if start.several_layers:
+        text += " (its ids are compared without the names of collections: two that use the same ids look alike)"
     if not options.allow_leakage:
         raise DatasetError(
             f"{dataset.root}: {text}; divide both sets alike (patches keep the splits of their dataset), or give "

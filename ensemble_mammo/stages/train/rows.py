@@ -18,7 +18,7 @@ from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, Dataset, read_description
-from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.recipe import HAND_FEATURES, Recipe
 from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
 from ensemble_mammo.stages.train.options import TrainOptions
@@ -110,6 +110,8 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
         )
     _check_patch_size(dataset, recipe)
+    if recipe.network.name == HAND_FEATURES and dataset.preparation.outside != "black":
+        log.warning("%s: the background is kept, so hand-made features measure it with the breast", dataset.root)
     if recipe.train.keep == "best-auc" and len(task.classes) != 2:
         raise RecipeError(
             f"train.keep = 'best-auc' is for two classes, task {task.name} has {len(task.classes)}; take best-loss"
