@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ensemble_mammo.cli import app
-from ensemble_mammo.errors import RecipeError
+from ensemble_mammo.errors import RecipeError, RunError
 from ensemble_mammo.records.manifest import MANIFEST, read_dataset
 from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.explain import ExplainOptions, explain
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.train import TrainOptions, train
 from ensemble_mammo.workflows.baseline import baseline_recipes, train_baseline
@@ -38,6 +39,12 @@ def test_a_view_of_one_class_is_left_out_before_anything_is_trained(dataset, cap
     one = replace(dataset, table=dataset.table.assign(density="B"))
     assert baseline_recipes(one, "density", tuple(View)) == {}
     assert "CC_R: no baseline, its images have fewer than two classes of density" in caplog.text
+
+
+def test_it_has_no_maps(dataset, tmp_path):
+    train_baseline(dataset, "density", (View.CC_R,), tmp_path, TrainOptions(device="cpu"))
+    with pytest.raises(RunError, match="hand-made features, which measure the whole breast: there is no map"):
+        explain(dataset, tmp_path / "baseline", tmp_path / "maps", ExplainOptions())
 
 
 def test_it_has_the_task_of_the_network_and_the_views_of_the_dataset(dataset):

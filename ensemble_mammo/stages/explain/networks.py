@@ -12,6 +12,7 @@ from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.provenance import are_marked, seen_note, subjects_seen
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.marks import mark_of, own_ids
+from ensemble_mammo.records.recipe import HAND_FEATURES
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.explain.options import ExplainOptions
 
@@ -70,6 +71,10 @@ def networks_at(models: Path, source: Dataset | Path, options: ExplainOptions) -
     several = [own for own in runs_in(models).values() if len(own) > 1]
     own = own_ids(source.table) if isinstance(source, Dataset) else {}
     found = Networks(load_runs(models, device=resolve_device(options.device)), own)
+    if any(run.recipe.network.name == HAND_FEATURES for run in found.first.values()):
+        raise RunError(
+            f"{models}: a run of hand-made features, which measure the whole breast: there is no map to draw"
+        )
     if several and not (isinstance(source, Dataset) and are_marked(found.runs)):
         raise RunError(
             f"{models}: {len(several[0])} runs of one view; a map shows one network: "
