@@ -68,7 +68,7 @@ def train(
             task = next(iter(recipes.values())).task
             beside = baseline_recipes(dataset, task, views) if baseline else {}  # refused before anything is trained
             results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
-            results += train_baseline(dataset, task, list(filter(None, beside)), out, options) if beside else []
+            results += train_baseline(dataset, beside, out, options)
     if folds:
         report_table(found, out / "report", json_)
     else:

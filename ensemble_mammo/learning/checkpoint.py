@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import EnsembleMammoError, RunError
-from ensemble_mammo.learning.layers import head_name, layers_of, merged
+from ensemble_mammo.learning.layers import head_name, layers_telling, merged
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.records.fields import FieldProblems, from_mapping, to_mapping
 from ensemble_mammo.records.files import write_text, written_beside
@@ -118,9 +118,7 @@ def load_run(
         with torch.random.fork_rng(devices=[]):
             network = create_network(bare, len(passport.classes))
         if own.layers:
-            layers = [one for one in layers_of(own) if one.task == passport.task]
-            if collection:
-                layers = [one for one in layers if one.collection == collection]
+            layers = [one for one in layers_telling(own, passport.task) if collection in ("", one.collection)]
             if not layers:
                 raise RunError(f"no last layer of {collection or 'its task'} among {', '.join(own.layers)}")
             tensors = merged(tensors, head_name(network), layers)
@@ -267,19 +265,32 @@ def read_info(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: it is not JSON.
     """
-    try:
-        info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise RunError(f"{folder / INFO}: not JSON: {error}") from error
-    return info
+    return _read_json(folder / INFO)
+
+
+def read_crossval(folder: Path) -> dict[str, Any]:
+    """What crossval.json holds, in a folder of runs; empty where it is missing.
+
+    Raises:
+        RunError: it is not JSON.
+    """
+    return _read_json(folder / CROSSVAL)
 
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON: {error}") from error
+    return held
 
 
 def _require_finished(folder: Path) -> None:

@@ -42,6 +42,11 @@ def layers_of(recipe: NetworkRecipe) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
+def layers_telling(recipe: NetworkRecipe, task: Task) -> tuple[Layer, ...]:
+    """Those of a run's last layers that tell a task."""
+    return tuple(layer for layer in layers_of(recipe) if layer.task == task)
+
+
 def outputs_of(recipe: NetworkRecipe, classes: int) -> int:
     """How many outputs a network has: those of all its last layers, or one a class."""
     layers = layers_of(recipe)

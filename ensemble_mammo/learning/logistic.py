@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import RecipeError
-from ensemble_mammo.learning.images import batches_of, normalise, read_batches
-from ensemble_mammo.learning.loop import Advance, Lesson, Samples, Setting, State, evaluate
+from ensemble_mammo.learning.images import batches_of, read_batches
+from ensemble_mammo.learning.loop import Advance, Lesson, Samples, Setting, State, computed, evaluate
 from ensemble_mammo.learning.objective import summed_loss
 
 log = logging.getLogger(__name__)
@@ -79,19 +80,20 @@ def pooled_features(network: nn.Module, samples: Samples, setting: Setting) -> T
     """
     network.eval()
     batches = batches_of(range(len(samples.targets)), setting.recipe.train.batch_size)
-    mixed = setting.dtype != torch.float32
     rows = []
     for number, values in enumerate(read_batches(samples.images, batches, setting.workers)):
-        batch = normalise(values.to(setting.device), setting.recipe.input)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(setting.device.type, dtype=setting.dtype if mixed else None, enabled=mixed):
-            pooled = network.forward_head(network.forward_features(batch), pre_logits=True)  # type: ignore[operator]
-        if pooled.shape != (len(batch), network.get_classifier().in_features):  # type: ignore[operator]
+        pooled = computed(partial(_pooled, network), values.to(setting.device), setting)
+        if pooled.shape != (len(values), network.get_classifier().in_features):  # type: ignore[operator]
             raise _unfit(setting, f"its last layer is given {list(pooled.shape[1:])} an image")
-        rows.append(pooled.float().cpu())
+        rows.append(pooled.cpu())
         if setting.progress is not None:
             setting.progress(Advance(1, 1, number + 1, len(batches), math.nan))
     return torch.cat(rows)
+
+
+def _pooled(network: nn.Module, batch: Tensor) -> Tensor:
+    pooled: Tensor = network.forward_head(network.forward_features(batch), pre_logits=True)  # type: ignore[operator]
+    return pooled
 
 
 def logistic_regression(

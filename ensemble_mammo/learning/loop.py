@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -276,11 +277,18 @@ def _is_collage(setting: Setting, epoch: int, batch: int) -> bool:
 
 def _forward(network: nn.Module, values: Tensor, setting: Setting, collage: bool = False) -> Tensor:
     """Logits `[B, C]` in float32 of images `[B, 1, H, W]` with values in 0..1."""
+    return computed(partial(judged_side_by_side, network) if collage else network, values, setting)
+
+
+def computed(function: Callable[[Tensor], Tensor], values: Tensor, setting: Setting) -> Tensor:
+    """What a function makes, in float32, of images `[B, 1, H, W]` with values in 0..1: as the recipe's input, in its
+    precision.
+    """
     batch = normalise(values, setting.recipe.input).contiguous(memory_format=torch.channels_last)
     mixed = setting.dtype != torch.float32
     with torch.autocast(setting.device.type, dtype=setting.dtype if mixed else None, enabled=mixed):
-        logits: Tensor = judged_side_by_side(network, batch) if collage else network(batch)
-    return logits.float()
+        result = function(batch)
+    return result.float()
 
 
 def _require_finite(network: nn.Module, loss: float, epoch: int, plan: Plan) -> None:

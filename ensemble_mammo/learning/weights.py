@@ -216,8 +216,7 @@ def _put(network: nn.Module, found: dict[str, Tensor], where: str, has_head: boo
     own = network.state_dict()
     found = dict(found)
     if has_head:
-        head = network.get_classifier()  # type: ignore[operator]
-        classifier = tuple(f"{name}." for name, module in network.named_modules() if module is head)
+        classifier = f"{head_name(network)}."
         for key in [key for key in own if key.startswith(classifier)]:
             if key not in found or found[key].shape != own[key].shape:
                 found[key] = own[key]

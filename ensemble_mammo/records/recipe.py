@@ -60,12 +60,17 @@ class NetworkRecipe:
         if self.in_channels not in (1, 3):
             raise ValueError(f"in_channels is {self.in_channels}, expected 1 or 3")
         _expect_range("dropout", self.dropout, 0, 0.95)
-        for layer in self.layers:
-            task_named(layer.rpartition(":")[2])
+        for name in self.layer_tasks:
+            task_named(name)
         if self.start_layer and self.pretrained != "run":
             raise ValueError("start_layer names a last layer of the run to start from; set pretrained = 'run' as well")
         if (self.pretrained in ("file", "run")) != bool(self.weights_file):
             raise ValueError("pretrained = 'file' or 'run' and weights_file go together")
+
+    @property
+    def layer_tasks(self) -> tuple[str, ...]:
+        """The task of each of `layers`."""
+        return tuple(text.rpartition(":")[2] for text in self.layers)
 
 
 @dataclass(frozen=True)
@@ -305,3 +310,8 @@ class Recipe:
             raise ValueError(
                 "train.imitate learns scores, not labels: leave collage, label_smoothing, class_weights out"
             )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task that images are learned by: the recipe's own first, then those of several last layers."""
+        return tuple(dict.fromkeys([self.task, *self.network.layer_tasks]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ensemble_mammo.errors import RecipeError
@@ -42,19 +42,14 @@ def _classes(dataset: Dataset, view: View, task: str) -> set[str]:
 
 
 def train_baseline(
-    dataset: Dataset, task: str, views: Sequence[View], out: Path, options: TrainOptions
+    dataset: Dataset, recipes: Mapping[View | None, Recipe], out: Path, options: TrainOptions
 ) -> list[TrainResult]:
     """Fit the baseline on the same splits as the network, into `out/baseline/<VIEW>/`.
 
     Args:
         dataset: that the network learns from.
-        task: that it learns.
-        views: of a pooled network all four.
+        recipes: as `baseline_recipes` gives them.
         out: the folder of runs.
         options: those of the network's training.
-
-    Raises:
-        RecipeError: the task is of patches.
     """
-    recipes = baseline_recipes(dataset, task, views)
     return [train(dataset, view, recipe, out / BASELINE, options) for view, recipe in recipes.items()]

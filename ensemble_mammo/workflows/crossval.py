@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_mammo.errors import DatasetError, RunError
-from ensemble_mammo.learning.checkpoint import CROSSVAL, RECIPE
+from ensemble_mammo.learning.checkpoint import CROSSVAL, RECIPE, read_crossval
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.inputs.truth import truth_from_dataset
@@ -156,7 +156,7 @@ def _start_of_fold(recipe: Recipe, view: View | None, fold: int, folds: int) -> 
     start = Path(recipe.network.weights_file)
     if recipe.network.pretrained != "run" or not (start / CROSSVAL).is_file():
         return recipe
-    theirs = int(json.loads((start / CROSSVAL).read_text(encoding="utf-8")).get("folds", 0))
+    theirs = read_crossval(start).get("folds", 0)
     if theirs != folds:
         raise RunError(f"{start}: a start of {theirs} folds, here are {folds}; give --folds {theirs}")
     places = [start / f"fold-{fold}" / name for name in (ANY, *([view.value] if view else []))]
@@ -168,14 +168,14 @@ def _start_of_fold(recipe: Recipe, view: View | None, fold: int, folds: int) -> 
 
 def _folds(dataset: Dataset, options: CrossvalOptions, recipe: Recipe) -> dict[str, int]:
     """subject_id -> fold: those of the manifest where it has as many, else dealt by the seed."""
-    task = recipe.task
-    layers = [text.rpartition(":")[2] for text in recipe.network.layers]
     labels: dict[str, str] = {}
-    for name in dict.fromkeys([task, *layers]):
+    for name in recipe.tasks:
         own = dataset.subject_labels(task_named(name)) if name in dataset.task_names() else {}
         labels |= {s: f"{name} {label}" for s, label in own.items() if label and s not in labels}
     if len(labels) < options.folds:
-        raise DatasetError(f"{dataset.root}: {len(labels)} subjects with a {task} label for {options.folds} folds")
+        raise DatasetError(
+            f"{dataset.root}: {len(labels)} subjects with a {recipe.task} label for {options.folds} folds"
+        )
     table = dataset.table[dataset.table["subject_id"].isin(sorted(labels))]
     if set(table["fold"]) == {str(k) for k in range(options.folds)}:
         return {s: int(k) for s, k in zip(table["subject_id"], table["fold"], strict=True)}

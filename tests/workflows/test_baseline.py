@@ -35,6 +35,10 @@ def dataset(tmp_path_factory):
     return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
+def fitted_beside(dataset, out, options):
+    return train_baseline(dataset, baseline_recipes(dataset, "density", (View.CC_R,)), out, options)
+
+
 def test_a_view_of_one_class_is_left_out_before_anything_is_trained(dataset, caplog):
     one = replace(dataset, table=dataset.table.assign(density="B"))
     assert baseline_recipes(one, "density", tuple(View)) == {}
@@ -42,7 +46,7 @@ def test_a_view_of_one_class_is_left_out_before_anything_is_trained(dataset, cap
 
 
 def test_it_has_no_maps(dataset, tmp_path):
-    train_baseline(dataset, "density", (View.CC_R,), tmp_path, TrainOptions(device="cpu"))
+    fitted_beside(dataset, tmp_path, TrainOptions(device="cpu"))
     with pytest.raises(RunError, match="hand-made features, which measure the whole breast: there is no map"):
         explain(dataset, tmp_path / "baseline", tmp_path / "maps", ExplainOptions())
 
@@ -78,7 +82,7 @@ def test_cross_validation_predicts_it_over_the_same_folds_and_reports_it(dataset
 def test_predict_writes_its_scores_beside_those_of_the_network(dataset, tmp_path):
     cpu = TrainOptions(device="cpu")
     train(dataset, View.CC_R, tiny_recipe(epochs=1), tmp_path / "runs", cpu)
-    (fitted,) = train_baseline(dataset, "density", (View.CC_R,), tmp_path / "runs", cpu)
+    (fitted,) = fitted_beside(dataset, tmp_path / "runs", cpu)
     assert fitted.folder == tmp_path / "runs/baseline/CC_R"
     val = PredictOptions(split="val")
     predict(dataset, tmp_path / "runs", tmp_path / "out", val)
@@ -94,7 +98,7 @@ def test_predict_writes_its_scores_beside_those_of_the_network(dataset, tmp_path
 
 
 def test_a_breast_brighter_in_each_class_is_told_by_its_features(dataset, tmp_path):
-    train_baseline(dataset, "density", (View.CC_R,), tmp_path, TrainOptions(device="cpu"))
+    fitted_beside(dataset, tmp_path, TrainOptions(device="cpu"))
     scores = predict(dataset, tmp_path / "baseline", options=PredictOptions(split="val")).views[View.CC_R]
     labels = dict(zip(dataset.table["subject_id"], dataset.table["density"], strict=True))
     right = ["ABCD"[p] == labels[s] for p, s in zip(scores.scores.argmax(1), scores.subject_ids, strict=True)]
@@ -115,4 +119,4 @@ def test_the_baseline_of_a_leaking_dataset_is_refused_like_the_network(tmp_path)
     table.loc[12:, "subject_id"] = table["subject_id"].iloc[:4].to_numpy()
     table.to_csv(tmp_path / "data" / MANIFEST, index=False)
     with pytest.raises(ValueError, match="stands in train and val"):
-        train_baseline(read_dataset(tmp_path / "data"), "density", (View.CC_R,), tmp_path / "runs", TrainOptions())
+        fitted_beside(read_dataset(tmp_path / "data"), tmp_path / "runs", TrainOptions())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ensemble_mammo.errors import DatasetError, RunError
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.prepared import prepare_file
 from ensemble_mammo.imaging.read import Limits
-from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun
+from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun, read_crossval
 from ensemble_mammo.learning.provenance import are_marked, subjects_seen
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
@@ -67,14 +66,8 @@ def seen_subjects(
 def _is_crossvalidated(dataset: Dataset, models: Path) -> bool:
     """Whether the runs are folds of a cross-validation over this very dataset."""
     folder = models.resolve()
-    path = (folder.parent if folder.name.startswith("fold-") else folder) / CROSSVAL
-    if not path.is_file():
-        return False
-    try:
-        mark = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON: {error}") from error
-    return bool(mark.get("data_fingerprint") == dataset.fingerprint())
+    mark = read_crossval(folder.parent if folder.name.startswith("fold-") else folder)
+    return bool(mark) and bool(mark.get("data_fingerprint") == dataset.fingerprint())
 
 
 def _rows(dataset: Dataset, options: PredictOptions) -> pd.DataFrame:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_run
-from ensemble_mammo.learning.layers import layers_of
+from ensemble_mammo.learning.layers import layers_telling
 from ensemble_mammo.records.subject import View
+from ensemble_mammo.records.task import TASKS
 
 
 def asked_layers(runs: Mapping[View, Sequence[LoadedRun]], layer: str) -> Callable[[View, str], Sequence[LoadedRun]]:
@@ -51,8 +52,7 @@ def note_of_layers(runs: Mapping[View, Sequence[LoadedRun]], layer: str) -> str:
 
 def _collections(run: LoadedRun) -> list[str]:
     """The collections whose last layer tells the run's task."""
-    learned = run.recipe.task
-    return [one.collection for one in layers_of(run.recipe.network) if one.task.name == learned]
+    return [layer.collection for layer in layers_telling(run.recipe.network, TASKS[run.recipe.task])]
 
 
 def _require(runs: Mapping[View, Sequence[LoadedRun]], layer: str) -> None:

@@ -51,11 +51,13 @@ def rows_of(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainO
 
 def labels_of(rows: pd.DataFrame, recipe: Recipe) -> pd.Series:
     """The class that each row is learned by: that of the recipe's task, or of its collection's; empty for none."""
+    if not recipe.network.layers:
+        return rows[recipe.task]
     labels = pd.Series("", index=rows.index)
     for layer in layers_of(recipe.network):
         own = rows["collection"] == layer.collection
         labels[own] = rows.loc[own, layer.task.name]
-    return labels if recipe.network.layers else rows[recipe.task]
+    return labels
 
 
 def _divided(dataset: Dataset, view: View | None, options: TrainOptions) -> dict[str, pd.DataFrame]:
@@ -175,8 +177,7 @@ def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, recipe: Rec
     digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
     if start is not None:
         digest.update(f"\n{start.weights_sha256}\n".encode())
-    tasks = dict.fromkeys([recipe.task, *(layer.task.name for layer in layers_of(recipe.network))])
-    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", *tasks]
+    columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", *recipe.tasks]
     for name, rows in parts.items():
         known = [column for column in columns if column in rows]  # a network that imitates needs no labels
         digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())

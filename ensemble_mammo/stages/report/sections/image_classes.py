@@ -26,25 +26,21 @@ def section(study: Study) -> Section | None:
     """The images of all views as one sample; None where images have labels of their own, or one view is there."""
     if study.task.breast_to_subject == "maximum" or sum(level in tuple(View) for level in study.levels) < 2:
         return None
-    systems = study.systems or {"": study.levels}
-    named = {"system": "system"} if study.systems else {}
+    cases = {name: _cases(levels) for name, levels in (study.systems or {"": study.levels}).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedFigureWarning)
+        found = {name: intervals(one, study.options.resamples, study.options.seed) for name, one in cases.items()}
+    first = next(iter(found.values()))
     names = (*main_figures(study.task), *(["positive"] if study.top.positive else []))
-    rows: list[list[Cell]] = []
-    for system, levels in systems.items():
-        cases = _cases(levels)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedFigureWarning)
-            found = intervals(cases, study.options.resamples, study.options.seed)
-        about: list[Cell] = [len(cases.true), len(set(cases.subjects))]
-        rows.append([*([system] if named else []), *about, *(found[name] for name in names if name in found)])
-    shown = {name: title_of(name) for name in names if name in found}
+    shown = {name: title_of(name) for name in names if name in first}
+    named = {"system": "system"} if study.systems else {}
+    rows: list[list[Cell]] = [
+        [*([name] if named else []), len(one.true), len(set(one.subjects)), *(found[name][key] for key in shown)]
+        for name, one in cases.items()
+    ]
     columns = named | {"images": "images", "subjects": "subjects"} | shown
-    first = dict(zip(columns, rows[0], strict=True))
-    lead = (
-        f"{counted(len(_cases(study.levels).true), 'image')} on their own: "
-        + ", ".join(f"{title} {figure(first[name])}" for name, title in list(shown.items())[:2])  # type: ignore[arg-type]
-        + "."
-    )
+    said = ", ".join(f"{title} {figure(first[name])}" for name, title in list(shown.items())[:2])
+    lead = f"{counted(len(next(iter(cases.values())).true), 'image')} on their own: {said}."
     table = Table("image-classes", "Figures of single images", columns, rows)
     return Section("images", "Single images", lead, (table,), method=_METHOD)
 
