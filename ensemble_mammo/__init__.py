@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.learning.scores import scores_of
     from ensemble_mammo.lesions.heatmap import LesionMapOptions, heatmap
     from ensemble_mammo.lesions.patches import PatchOptions, patches
+    from ensemble_mammo.lesions.tiles import TileOptions, tiles
     from ensemble_mammo.merit.figures import figures_of
     from ensemble_mammo.merit.fusion import Fusion, fuse
     from ensemble_mammo.merit.inputs.columns import columns_of
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.workflows.control import ControlOptions, control
     from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
     from ensemble_mammo.workflows.reproduce import ReproduceOptions, reproduce
+    from ensemble_mammo.workflows.sweep import SweepOptions, sweep
 
 _HOME = {
     "archives.options": ["ArchiveOptions"],
@@ -74,6 +76,7 @@ _HOME = {
     "learning.scores": ["scores_of"],
     "lesions.heatmap": ["heatmap", "LesionMapOptions"],
     "lesions.patches": ["PatchOptions", "patches"],
+    "lesions.tiles": ["TileOptions", "tiles"],
     "merit.figures": ["figures_of"],
     "merit.fusion": ["Fusion", "fuse"],
     "merit.inputs.columns": ["columns_of"],
@@ -97,6 +100,7 @@ _HOME = {
     "workflows.control": ["control", "ControlOptions"],
     "workflows.crossval": ["CrossvalOptions", "crossval"],
     "workflows.reproduce": ["ReproduceOptions", "reproduce"],
+    "workflows.sweep": ["SweepOptions", "sweep"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -144,7 +148,11 @@ __all__ = [  # noqa: RUF022 - sorted without regard to case
     "ReproduceOptions",
     "runs_in",
     "scores_of",
+    "sweep",
+    "SweepOptions",
     "task_named",
+    "TileOptions",
+    "tiles",
     "train",
     "TrainOptions",
     "truth_from_counts",

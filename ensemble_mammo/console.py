@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ensemble_mammo.stages.report import Report
     from ensemble_mammo.stages.train import TrainResult
     from ensemble_mammo.workflows.reproduce import Reproduction
+    from ensemble_mammo.workflows.sweep import Sweep
 
 _PIPED_WIDTH = 120
 _EXAMS_SHOWN = 20
@@ -36,18 +37,18 @@ _TOLD = ("comparison", "baseline", "images", "subgroups", "lesions-found", "plan
 """Sections of a report whose answer stands on the terminal too: what was asked for, and what must not be missed."""
 
 
-def _console() -> Console:
+def _console(piped_width: int = _PIPED_WIDTH) -> Console:
     console = Console()
-    return console if console.is_terminal else Console(width=_PIPED_WIDTH)
+    return console if console.is_terminal else Console(width=piped_width)
 
 
-def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]], wide: bool = False) -> None:
     table = Table(title=escape(title), title_justify="left")
     for i, name in enumerate(heading):
-        table.add_column(escape(name), justify="left" if i == 0 else "right")
+        table.add_column(escape(name), justify="left" if i == 0 else "right", no_wrap=wide and i == 0)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    _console().print(table)
+    _console(_PIPED_WIDTH * 2 if wide else _PIPED_WIDTH).print(table)
 
 
 def dataset_table(dataset: Dataset, task_name: str = "") -> None:
@@ -73,6 +74,18 @@ def patch_table(description: Mapping[str, Any]) -> None:
         [split, *(str(counts[split][name]) for name in PATCH_CLASSES)] for split in (*SPLITS, "all") if split in counts
     ]
     _table(title, ["split", *PATCH_CLASSES], rows)
+
+
+def tile_table(description: Mapping[str, Any]) -> None:
+    """Tiles of each class a split, as dataset.json of a tile set has them, and its notes."""
+    said: Mapping[str, Any] = description["tiles"]
+    rows = []
+    for split, counts in ((split, said["counts"][split]) for split in (*SPLITS, "all") if split in said["counts"]):
+        whole = counts["normal"] + counts["abnormal"]
+        rows.append([split, str(counts["normal"]), str(counts["abnormal"]), f"{counts['normal'] / whole:.3f}"])
+    _table(f"tile set {said['set']}, {said['size_px']} pixels", ["split", "normal", "abnormal", "normal share"], rows)
+    for note in description["notes"]:
+        _console().print(note, markup=False)
 
 
 def audit_table(found: Audit, out: Path, as_json: bool, fixed: Path | None = None) -> None:
@@ -130,7 +143,7 @@ def scores_table(scores: Scores, models: Sequence[Path], fusion: Fusion, as_json
             if key in table.keys:
                 i = table.keys.index(key)
                 values = [f"{score:.3f}" for score in table.scores[i]]
-                best = table.classes[int(table.scores[i].argmax())]
+                best = scores.called(table)[i]
                 held = [" ".join(scores.sets[table.level][i]) or "none"] if table.level in scores.sets else ["-"]
                 present = _present(table.level, table.views[i])
                 rows.append([table.level, best, *values, *(held if sets else []), f"{table.images[i]}", present])
@@ -166,12 +179,18 @@ def report_table(report: Report, out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report.as_json(), indent=2))
         return
+    from ensemble_mammo.merit.pages.overview import called_in_words, one_class
+
+    for warning in one_class(report):
+        _console().print(warning, markup=False)
     heading, *rows = report.table()
     _table(f"figures of merit, {report.task.name}: value (95 % interval)", heading, rows)
+    if called := called_in_words(report):
+        _console().print(f"called: {called}", markup=False)
     for section in report.sections:
         if section.name in _TOLD:
             _console().print(f"{section.name}: {section.lead}", markup=False)
-    _notes(report.notes)
+    _notes([note for note in report.notes if note not in one_class(report)])
     _console().print(f"report: {out / 'report.html'}", markup=False)
 
 
@@ -184,6 +203,17 @@ def reproduction_tables(found: Reproduction) -> None:
         if table.caption:
             _console().print(table.caption, markup=False)
     _notes(found.notes)
+
+
+def sweep_tables(found: Sweep, out: Path, as_json: bool) -> None:
+    """Figures of every point, means over seeds where there are some, then warnings and what failed."""
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+        return
+    for title, heading, rows in found.shown():
+        _table(title, heading, rows, wide=True)
+    _notes(found.remarks())
+    _console().print(f"tables: {out / 'sweep.md'}, sweep.csv, sweep.json", markup=False)
 
 
 def _cell(cell: Cell) -> str:

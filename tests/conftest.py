@@ -33,7 +33,12 @@ def at_once(
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
     stages = ("audit.run", "explain.images", "predict.inputs", "prepare")
-    for place in ("archives.dicom", "lesions.patches.run", *(f"stages.{stage}" for stage in stages)):
+    for place in (
+        "archives.dicom",
+        "lesions.patches.run",
+        "lesions.tiles.run",
+        *(f"stages.{stage}" for stage in stages),
+    ):
         patch.setattr(f"ensemble_mammo.{place}.spread", at_once)
 
 

@@ -18,7 +18,21 @@ import ensemble_mammo
 from ensemble_mammo.cli import app, main
 from ensemble_mammo.errors import DatasetError
 
-VERBS = ("prepare", "audit", "patches", "train", "predict", "fuse", "heatmap", "report", "explain", "reproduce", "demo")
+VERBS = (
+    "prepare",
+    "audit",
+    "patches",
+    "tiles",
+    "train",
+    "predict",
+    "fuse",
+    "heatmap",
+    "report",
+    "explain",
+    "sweep",
+    "reproduce",
+    "demo",
+)
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from ensemble_mammo.cli import (
     prepare,
     audit,
     patches,
+    tiles,
     train,
     predict,
     fuse,
     heatmap,
     report,
     explain,
+    sweep,
     reproduce,
     demo,
 )  # as --help lists them
@@ -31,5 +33,7 @@ __all__ = [
     "prepare",
     "report",
     "reproduce",
+    "sweep",
+    "tiles",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -29,6 +30,14 @@ TaskName = Annotated[str, typer.Option("--task", help="density, tissue, patholog
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same machine: same result.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that read files; 0: one a core.")]
+OneView = Annotated[str, typer.Option("--view", help="CC_R, CC_L, MLO_R, MLO_L or all (pooled recipes).")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any field of the recipe, as train.epochs=5; repeatable.")
+]
+Start = Annotated[Path | None, typer.Option("--start", help="A run folder whose weights are the first ones.")]
+Loaders = Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")]
+AllowLeakage = Annotated[bool, typer.Option("--allow-leakage", help="Learn although subjects stand in several splits.")]
 Views = Annotated[
     Path | None, typer.Option("--views", help="CSV (file, view) that says what headers and names do not.")
 ]
@@ -103,6 +112,13 @@ def views_of(name: str) -> tuple[View, ...]:
         return (View(name),)
     except ValueError as error:
         raise typer.BadParameter(f"--view {name}: expected one of {', '.join(View)} or all") from error
+
+
+def of_start(start: Path | None) -> list[str]:
+    """The settings that --start stands for."""
+    if start is None:
+        return []
+    return ["network.pretrained='run'", f"network.weights_file={json.dumps(str(start))}"]
 
 
 def source_of(data: Path | None, *folders: Path | None) -> Dataset | Path:

@@ -55,6 +55,13 @@ def predict(
     layer: Annotated[
         str, typer.Option("--layer", help="Of networks with a last layer a collection: whose; default the image's own.")
     ] = "",
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Of two classes: the score from which a row is called positive.")
+    ] = 0.5,
+    contrast: Annotated[
+        str,
+        typer.Option("--contrast", help="1.5: the input's contrast; 1,1.2,1.5,2: tables at each of them too."),
+    ] = "",
     other_source: OtherSource = False,
     device: Device = "auto",
     workers: Workers = 0,
@@ -68,10 +75,21 @@ def predict(
     folders = models or [Path("runs")]
     rule = fusion_of(fusion, weights, require_all_views, breast_to_subject)
     source = source_of(data, subject_dir, subjects)
+    contrasts = _contrasts(contrast)
+    if len(contrasts) > 1 and out is None:
+        raise typer.BadParameter(f"--contrast {contrast}: tables at several contrasts are files: give --out")
     options = PredictOptions(
         split, many=subjects is not None, views=views, fusion=rule, calibration=calibration, peers=peers,
         device=device, workers=workers, task=task, read_as=read_as, flips=flips, layer=layer,
-        other_source=other_source,
+        other_source=other_source, threshold=threshold, contrasts=contrasts,
     )  # fmt: skip
     scores: Scores = run(source, folders, out, options)
     scores_table(scores, folders, rule, json_)
+
+
+def _contrasts(text: str) -> tuple[float, ...]:
+    """Factors with commas between them; what is no number is a usage error."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise typer.BadParameter(f"--contrast {text}: expected numbers, such as 1.5 or 1,1.2,1.5,2") from error

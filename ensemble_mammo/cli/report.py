@@ -101,6 +101,14 @@ def report(
         str,
         typer.Option(help="Rows a class of validation files without ids, as --true-counts.", rich_help_panel="Studies"),
     ] = "",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            "--threshold",
+            help="Of two classes: the score called positive, as 0.3; or recall=0.9, chosen on --validation.",
+            rich_help_panel="Studies",
+        ),
+    ] = "0.5",
     sensitivity: Annotated[
         float, typer.Option(help="Where specificity is stated; aim of a threshold.", rich_help_panel="Studies")
     ] = 0.9,
@@ -175,8 +183,9 @@ def report(
     options = valid(
         ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups,
         by=tuple(by or ()), readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
-        sensitivity=sensitivity, specificity=specificity, coverage=coverage, plan_width=plan_width, studies=studies,
-        maps=maps, heatmaps=heatmaps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
+        threshold=threshold, sensitivity=sensitivity, specificity=specificity, coverage=coverage,
+        plan_width=plan_width, studies=studies, maps=maps,
+        heatmaps=heatmaps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,
     )  # fmt: skip
     found: Report = run(list(files), truth, out, options)
     report_table(found, out, json_)

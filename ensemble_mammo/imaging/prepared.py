@@ -206,7 +206,7 @@ def cleared_pixels(mammogram: Mammogram, preparation: Preparation, view: View | 
 def scaled_pixels(cleared: Cleared, preparation: Preparation) -> Prepared:
     """What is done at last: crop, aspect, scale, turn, pad, 16 bits."""
     box = cleared.box
-    placement = _placement(cleared.source, _in_source(box, cleared), preparation)
+    placement = placement_of(cleared.source, _in_source(box, cleared), preparation)
     placement = dataclasses.replace(placement, mirrored=cleared.mirrored)
     crop = cleared.pixels[box.top : box.top + box.height, box.left : box.left + box.width]
     scaled = _scaled_crop(crop, placement, cleared.reduction)
@@ -262,7 +262,7 @@ def prepare_file(
     return PreparedFile(prepare_pixels(mammogram, preparation, view), mammogram.facts, mammogram.sha256)
 
 
-def _placement(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Placement:
+def placement_of(shape: tuple[int, ...], box: Box, preparation: Preparation) -> Placement:
     """The crop scaled to the height wanted, or to the width where it would not fit, in the middle of the padding."""
     stretch = preparation.source_aspect * shape[0] / shape[1] if preparation.source_aspect else 1.0
     aspect = box.width * stretch / box.height  # width over height as the breast really is

@@ -73,10 +73,9 @@ def affine_maps(recipe: AugmentRecipe, draws: np.ndarray, height: int, width: in
 
 
 def _move(batch: Tensor, recipe: AugmentRecipe, draws: np.ndarray) -> Tensor:
-    """Zoom, shift, turn and flip by one bilinear sampling of the batch."""
-    turned = recipe.rotation_deg or recipe.shear_deg or recipe.flip_horizontal or recipe.flip_vertical
-    if not (recipe.zoom or recipe.shift or turned):
-        return batch
+    """Zoom, shift, turn and flip by one bilinear sampling of the batch; where images are only flipped, exactly."""
+    if not (recipe.zoom or recipe.shift or recipe.rotation_deg or recipe.shear_deg):
+        return _flip(batch, recipe, draws)
     height, width = batch.shape[-2:]
     maps = affine_maps(recipe, draws, height, width)
     # affine_grid counts from -1 to 1 along each axis, whatever its length
@@ -85,6 +84,15 @@ def _move(batch: Tensor, recipe: AugmentRecipe, draws: np.ndarray) -> Tensor:
     theta = torch.from_numpy(maps).to(batch.device, batch.dtype)
     grid = F.affine_grid(theta, list(batch.shape), align_corners=False)
     return F.grid_sample(batch, grid, mode="bilinear", padding_mode=_FILLS[recipe.fill], align_corners=False)
+
+
+def _flip(batch: Tensor, recipe: AugmentRecipe, draws: np.ndarray) -> Tensor:
+    """Exchange left and right, and top and bottom, of the images that draw it; pixels stay as they are."""
+    for wanted, drawn, axis in ((recipe.flip_horizontal, draws[:, 4], -1), (recipe.flip_vertical, draws[:, 5], -2)):
+        if wanted:
+            flipped = torch.from_numpy(drawn < 0).to(batch.device).reshape(-1, 1, 1, 1)
+            batch = torch.where(flipped, batch.flip(axis), batch)
+    return batch
 
 
 def _column(values: np.ndarray, batch: Tensor) -> Tensor:

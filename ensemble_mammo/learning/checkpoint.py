@@ -113,10 +113,10 @@ def load_run(
     if task is not None and passport.task.name != task:
         raise RunError(f"{folder}: trained for the task {passport.task.name!r}, expected {task!r}; name other runs")
     own = passport.recipe.network
-    bare = dataclasses.replace(own, pretrained="none", weights_file="", layers=(), start_layer="")
+    bare = dataclasses.replace(own, pretrained="none", weights_file="", layers=(), start_layer="", start_part="all")
     try:
         with torch.random.fork_rng(devices=[]):
-            network = create_network(bare, len(passport.classes))
+            network = create_network(bare, len(passport.classes), passport.recipe.input.size)
         if own.layers:
             layers = [one for one in layers_telling(own, passport.task) if collection in ("", one.collection)]
             if not layers:

@@ -82,12 +82,15 @@ def fit(pixels: NDArray[np.uint16], recipe: InputRecipe) -> tuple[Tensor, FitPla
 
 
 def normalise(batch: Tensor, recipe: InputRecipe) -> Tensor:
-    """Values as the network wants them: the image's own mean taken off where asked for, then (x - mean) / std.
+    """Values as the network wants them: contrast, the image's own mean taken off where asked for, (x - mean) / std.
 
     Args:
         batch: `[B, 1, H, W]` or `[1, H, W]`, values in 0..1, black where there is no image.
-        recipe: the input's mean, std and centre.
+        recipe: the input's contrast, mean, std and centre.
     """
+    if recipe.contrast != 1:
+        own = batch.mean(dim=(-3, -2, -1), keepdim=True)
+        batch = (batch - own) * recipe.contrast + own
     if recipe.centre == "image":
         batch = batch - batch.mean(dim=(-3, -2, -1), keepdim=True)
     return (batch - recipe.mean) / recipe.std

@@ -200,8 +200,8 @@ def imitate_one_epoch(state: State, samples: Samples, setting: Setting, teacher:
         if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
             take_step(state.scaler, optimizer, recipe.clip_norm)
         if setting.progress is not None:
-            mean = total / max(1, compared)
-            setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), mean))
+            so_far = (total / max(1, compared), right / max(1, compared), optimizer.param_groups[0]["lr"])
+            setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), *so_far))
     return (total / compared, right / compared) if compared else (math.nan, math.nan)
 
 

@@ -19,6 +19,7 @@ from ensemble_mammo.learning.collage import judged_side_by_side
 from ensemble_mammo.learning.images import ViewImages, batches_of, normalise, read_batches
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import Aims, make_optimizer, summed_loss, take_step, within_layer
+from ensemble_mammo.learning.positives import positive_outputs, recall_and_precision
 from ensemble_mammo.learning.schedule import Plan, is_better, schedule, set_trainable, stops_early
 from ensemble_mammo.records.recipe import Recipe, TrainRecipe
 
@@ -37,9 +38,11 @@ HISTORY = (
     "images_per_second",
     "val_auc",
     "val_correlation",
+    "val_recall",
+    "val_precision",
 )
 """The columns of history.csv: epoch from 1, stage from 1, losses as means over images, AUC of two classes alone,
-correlation where a run is imitated."""
+correlation where a run is imitated, recall and precision of the positive classes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class Advance:
     "of how many"
     loss: float
     "mean loss of the epoch so far"
+    accuracy: float = math.nan
+    "share of its images given their class so far; nan where it is not followed"
+    learning_rate: float = math.nan
+    "of the epoch; nan where weights do not move by steps"
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,10 @@ class Judgement:
     "area under the ROC curve of the second of two classes; nan for more classes, or where one is absent"
     correlation: float = math.nan
     "of the probability of a lesion with that of the run imitated; nan where none is"
+    recall: float = math.nan
+    "share of the positive images whose most probable class is a positive one; nan without any"
+    precision: float = math.nan
+    "share of positive images among those; nan where there are none"
 
 
 @dataclass(frozen=True)
@@ -151,7 +162,7 @@ class Lesson:
 def begin(setting: Setting, classes: int) -> State:
     """The state before the first epoch: the recipe's network, its weights from the seed or pre-trained."""
     torch.manual_seed(setting.seed)
-    network = create_network(setting.recipe.network, classes)
+    network = create_network(setting.recipe.network, classes, setting.recipe.input.size)
     network.to(setting.device).to(memory_format=torch.channels_last)
     scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
     return State(network, scaler=scaler)
@@ -186,7 +197,8 @@ def fit(
         values = (state.epoch + 1, plan.stage + 1, plan.learning_rate, *learned, judged.loss, judged.accuracy)
         shown = min(recipe.images_an_epoch or len(train.targets), len(train.targets))
         pace = (time.perf_counter() - start, shown / (trained - start))
-        state.history.append(dict(zip(HISTORY, (*values, *pace, judged.auc, judged.correlation), strict=True)))
+        judgement = (judged.auc, judged.correlation, judged.recall, judged.precision)
+        state.history.append(dict(zip(HISTORY, (*values, *pace, *judgement), strict=True)))
         if is_better(recipe, state.history):
             state.kept_epoch = state.epoch
             state.kept = {k: v.detach().to("cpu", copy=True) for k, v in state.network.state_dict().items()}
@@ -210,20 +222,20 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
     Returns:
         Mean loss and accuracy over the images, as they were seen (changed, and while learning).
     """
-    recipe, optimizer = setting.recipe.train, state.optimizer
+    recipe, smoothing, optimizer = setting.recipe.train, setting.recipe.loss.label_smoothing, state.optimizer
     assert optimizer is not None
     targets = torch.from_numpy(samples.targets).to(setting.device)
     order = np.random.default_rng([setting.seed, state.epoch]).permutation(len(targets)).tolist()
     order = order[: recipe.images_an_epoch or None]
     batches = batches_of(order, recipe.batch_size)
-    total_loss, total_weight, right = 0.0, 0.0, 0
+    total_loss, total_weight, right, seen = 0.0, 0.0, 0, 0
     for number, (batch, values) in enumerate(
         zip(batches, read_batches(samples.images, batches, setting.workers), strict=True)
     ):
         seeds = [(setting.seed, state.epoch, index) for index in batch]
         changed = augment(values.to(setting.device), setting.recipe.augment, seeds)
         logits = _forward(state.network, changed, setting, _is_collage(setting, state.epoch, number))
-        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, recipe.label_smoothing, setting.aims)
+        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, smoothing, setting.aims)
         if not math.isfinite(loss.item()):
             raise diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
         first = number - number % recipe.accumulate
@@ -231,11 +243,11 @@ def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[f
         state.scaler.scale(loss / setting.class_weights[targets[step]].sum()).backward()
         if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
             take_step(state.scaler, optimizer, recipe.clip_norm)
-        total_loss, total_weight = total_loss + loss.item(), total_weight + weight
+        total_loss, total_weight, seen = total_loss + loss.item(), total_weight + weight, seen + len(batch)
         right += int((within_layer(logits, targets[batch], setting.aims).argmax(1) == targets[batch]).sum())
         if setting.progress is not None:
-            mean = total_loss / total_weight
-            setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), mean))
+            so_far = (total_loss / total_weight, right / seen, optimizer.param_groups[0]["lr"])
+            setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), *so_far))
     return total_loss / total_weight, right / len(order)
 
 
@@ -252,12 +264,15 @@ def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgemen
     ]
     logits = torch.cat(parts)
     targets = torch.from_numpy(samples.targets).to(setting.device)
-    smoothing = setting.recipe.train.label_smoothing
+    smoothing = setting.recipe.loss.label_smoothing
     loss, weight = summed_loss(logits, targets, setting.class_weights, smoothing, setting.aims)
     logits = within_layer(logits, targets, setting.aims)
-    accuracy = (logits.argmax(1) == targets).double().mean().item()
+    given = logits.argmax(1)
+    accuracy = (given == targets).double().mean().item()
     scores = logits.softmax(1).cpu().numpy()
-    return Judgement(loss.item() / weight, accuracy, scores, _auc(samples.targets, logits))
+    recall, precision = recall_and_precision(samples.targets, given.cpu().numpy(), positive_outputs(setting.recipe))
+    auc = _auc(samples.targets, logits)
+    return Judgement(loss.item() / weight, accuracy, scores, auc, recall=recall, precision=precision)
 
 
 def _auc(targets: NDArray[np.int64], logits: Tensor) -> float:

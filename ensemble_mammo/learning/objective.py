@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ensemble_mammo.learning.layers import layers_of, outputs_of
-from ensemble_mammo.records.recipe import Recipe, TrainRecipe
+from ensemble_mammo.records.recipe import LossRecipe, Recipe, TrainRecipe
+from ensemble_mammo.records.task import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,17 @@ def aims_of(recipe: Recipe, classes: int) -> Aims | None:
     A neighbour in the order of classes gets `soft_targets` times what the class gets; what `label_smoothing` spreads
     is spread within the layer.
     """
-    train, layers = recipe.train, layers_of(recipe.network)
-    if not (layers or train.soft_targets):
+    loss, layers = recipe.loss, layers_of(recipe.network)
+    if not (layers or loss.soft_targets):
         return None
     size = outputs_of(recipe.network, classes)
     shares, own = torch.zeros(size, size), torch.zeros(size, size, dtype=torch.bool)
     for outputs in [layer.outputs for layer in layers] or [slice(0, size)]:
         places = torch.arange(outputs.start, outputs.stop)
         apart = (places[:, None] - places[None, :]).abs()
-        block = (apart == 0).float() + train.soft_targets * (apart == 1).float()
+        block = (apart == 0).float() + loss.soft_targets * (apart == 1).float()
         block = block / block.sum(dim=1, keepdim=True)
-        shares[outputs, outputs] = block * (1 - train.label_smoothing) + train.label_smoothing / len(places)
+        shares[outputs, outputs] = block * (1 - loss.label_smoothing) + loss.label_smoothing / len(places)
         own[outputs, outputs] = True
     return Aims(shares, own)
 
@@ -80,20 +81,29 @@ def loss_weights(targets: NDArray[np.int64], classes: int, recipe: Recipe) -> Te
     """The weight of each output's images in the loss `[O]`; their mean over the training images is 1.
 
     Several last layers weigh by their images to the power of 1 - `balance`, and their classes within as
-    `class_weights` has it. An output without images weighs 1.
+    `class_weights` and `positive_weight` have it. An output without images counts as one of weight 1 before that.
     """
+    loss, task = recipe.loss, TASKS[recipe.task]
     layers = layers_of(recipe.network)
-    if not layers:
-        return balanced_weights(targets, classes, recipe.train)
-    weights = torch.ones(layers[-1].outputs.stop)
-    for layer in layers:
-        inside = targets[(targets >= layer.first) & (targets < layer.outputs.stop)] - layer.first
-        own = balanced_weights(inside, len(layer.task.classes), recipe.train)
-        weights[layer.outputs] = own * max(len(inside), 1) ** -recipe.train.balance
-    return weights / weights[torch.from_numpy(targets)].mean()
+    if layers:
+        weights = torch.ones(layers[-1].outputs.stop)
+        for layer in layers:
+            inside = targets[(targets >= layer.first) & (targets < layer.outputs.stop)] - layer.first
+            own = balanced_weights(inside, len(layer.task.classes), loss) * positive_weights(layer.task, loss)
+            weights[layer.outputs] = own * max(len(inside), 1) ** -loss.balance
+    else:
+        weights = balanced_weights(targets, classes, loss)
+        if loss.positive_weight != 1:
+            weights = weights * positive_weights(task, loss)
+    return weights / weights[torch.from_numpy(targets)].mean() if layers or loss.positive_weight != 1 else weights
 
 
-def balanced_weights(targets: NDArray[np.int64], classes: int, recipe: TrainRecipe) -> Tensor:
+def positive_weights(task: Task, loss: LossRecipe) -> Tensor:
+    """`positive_weight` for each positive class of a task, 1 for the others, `[C]`."""
+    return torch.tensor([loss.positive_weight if name in task.positive else 1.0 for name in task.classes])
+
+
+def balanced_weights(targets: NDArray[np.int64], classes: int, recipe: LossRecipe) -> Tensor:
     """The weight of each class `[C]`: 1, or for `balanced` such that each class present weighs the same.
 
     Their mean over the training images is 1; a class without images weighs 1.
@@ -108,16 +118,32 @@ def balanced_weights(targets: NDArray[np.int64], classes: int, recipe: TrainReci
 
 def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], recipe: TrainRecipe) -> torch.optim.Optimizer:
     """The recipe's optimizer over the parameters that learn; its rate is set each epoch."""
+    if recipe.dense_weight_decay >= 0:
+        return _with_dense_decay(parameters, recipe)
     if recipe.optimizer == "sgd":
         values = [parameter for _, parameter in parameters]
         return torch.optim.SGD(values, lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adam":
-        return torch.optim.Adam([p for _, p in parameters], lr=0.0, weight_decay=recipe.weight_decay)
+        return torch.optim.Adam([p for _, p in parameters], lr=0.0, weight_decay=recipe.weight_decay, fused=True)
     groups = [
         {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},  # biases and norms
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
+
+
+def _with_dense_decay(parameters: Sequence[tuple[str, nn.Parameter]], recipe: TrainRecipe) -> torch.optim.Optimizer:
+    """The optimizer with one decay for convolutions, another for dense layers, and none for biases and norms."""
+    decays = {1: 0.0, 2: recipe.dense_weight_decay}
+    groups = [
+        {"params": own, "weight_decay": decays.get(ndim, recipe.weight_decay)}
+        for ndim in range(1, 6)
+        if (own := [parameter for _, parameter in parameters if max(parameter.ndim, 1) == ndim])
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=recipe.momentum)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=0.0, fused=True)
 
 
 def take_step(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer, clip_norm: float) -> None:

@@ -22,9 +22,9 @@ def provenance(runs: Mapping[View, Sequence[LoadedRun]]) -> dict[str, list[dict[
 
     Returns:
         view -> a mapping a run: `fold` (null where there are none), `network`, `pretrained`, `source` (of the recipe),
-        `recipe_sha256` (of the resolved recipe.toml), `input` (height x width), the facts of run.json (`seed`,
-        `epochs`, `kept_epoch`, `val_accuracy`, `val_loss`, `data_fingerprint`, `images` by split and class,
-        `versions`; null where it lacks them) and `weights_sha256`.
+        `recipe_sha256` (of the resolved recipe.toml), `input` (height x width), `contrast` (of the recipe), the facts
+        of run.json (`seed`, `epochs`, `kept_epoch`, `val_accuracy`, `val_loss`, `data_fingerprint`, `images` by split
+        and class, `versions`; null where it lacks them) and `weights_sha256`.
     """
     return {view.value: [_facts(run) for run in own] for view, own in runs.items()}
 
@@ -58,6 +58,7 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
         "source": recipe.source,
         "recipe_sha256": hashlib.sha256(recipe_to_toml(recipe).encode()).hexdigest(),
         "input": f"{recipe.input.height} x {recipe.input.width}",
+        "contrast": recipe.input.contrast,
         **{name: run.info.get(name) for name in _FACTS},
         "weights_sha256": (run.folder / CHECKSUM).read_text(encoding="utf-8").split()[0],
     }

@@ -189,6 +189,8 @@ def facts(state: State, identity: Identity, setting: Setting, status: str) -> di
         "val_loss": kept.get("val_loss", math.nan),
         "val_auc": kept.get("val_auc", math.nan),
         "val_correlation": kept.get("val_correlation", math.nan),
+        "val_recall": kept.get("val_recall", math.nan),
+        "val_precision": kept.get("val_precision", math.nan),
         "wall_seconds": seconds,
         "images_per_second": float(np.mean([row["images_per_second"] for row in rows])) if rows else math.nan,
         "peak_memory_mb": peak_memory_mb(setting.device),

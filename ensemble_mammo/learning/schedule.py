@@ -39,6 +39,8 @@ def schedule(recipe: TrainRecipe, epoch: int, val_losses: Sequence[float]) -> Pl
     rate, floor = stage.learning_rate, min(recipe.minimum_learning_rate, stage.learning_rate)
     if recipe.decay == "cosine":
         rate = floor + (rate - floor) * (1 + math.cos(math.pi * (epoch - start) / (end - start))) / 2
+    elif recipe.decay == "steps":
+        rate = max(rate * recipe.step_factor ** ((epoch - start) // recipe.step_epochs), floor)
     elif recipe.decay == "plateau":
         for _ in range(plateaus(val_losses[start:epoch], recipe.plateau_patience)):
             rate = max(rate * recipe.plateau_factor, floor)

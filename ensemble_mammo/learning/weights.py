@@ -31,6 +31,8 @@ CHOICES = (
 )
 """What an error about missing weights ends with."""
 
+_DENSE = "dense."
+"what the tensors of dense layers before the last one begin with, in networks that have such"
 _KEYS_SHOWN = 5
 _WEIGHTS = "weights.safetensors"
 "of a run folder, as learning.checkpoint writes it; beside it lies its .sha256"
@@ -118,6 +120,8 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
         )
     if own.layers and own.name == recipe.name and own.layers != recipe.layers:
         found = _with_one_layer(network, found, own, recipe, folder)
+    if recipe.start_part == "features":
+        found = _features_alone(network, found)
     if own.name == recipe.name and _built(own) == _built(recipe):
         _put(network, found, str(folder))
     elif recipe.name == WHOLE_IMAGE and own.name == recipe.backbone:
@@ -129,6 +133,14 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
             f"{folder}: a run of {_described(own)}, its weights do not go into {_described(recipe)}; "
             "take a run of the same network, or one of the backbone, or change network.name or network.backbone"
         )
+
+
+def _features_alone(network: Any, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A run's tensors before its dense layers, and the network's own from there on."""
+    own = network.state_dict()
+    behind = (_DENSE, f"{head_name(network)}.")
+    fresh = {key: tensor for key, tensor in own.items() if key.startswith(behind)}
+    return {key: tensor for key, tensor in found.items() if not key.startswith(behind)} | fresh
 
 
 def _with_one_layer(

@@ -115,7 +115,7 @@ def contest(systems: Mapping[str, Cases], resamples: int, seed: int) -> Contest:
             raise ValueError(f"system {name} has not the same cases in the same order as the first")
     clustered = len(set(reference.subjects)) < len(reference.subjects)
     drawn = {name: drawn_figures(cases, resamples, seed) for name, cases in systems.items()}
-    right = {name: cases.scores.argmax(1) == cases.true for name, cases in systems.items()}
+    right = {name: cases.called == cases.true for name, cases in systems.items()}
     counts = {(a, b): mcnemar(right[a], right[b]) for a, b in combinations(systems, 2)}
     tests = []
     for (a, b), count in counts.items():
@@ -148,7 +148,7 @@ def main_statistic(cases: Cases, classes: Sequence[str] = (), ranks: bool = True
         ranks: whether `auc` is (where there are positive classes and others).
     """
     width = cases.scores.shape[1]
-    cells = np.eye(width * width)[cases.true * width + cases.scores.argmax(1)]  # [N, C * C]: a case's confusion
+    cells = cases.cells
     positive = np.isin(cases.true, cases.positive)
     score = cases.scores[:, list(cases.positive)].sum(axis=1)
     ranked = ranks and 0 < len(cases.positive) < width

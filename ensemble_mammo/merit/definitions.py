@@ -17,8 +17,8 @@ class Definition:
     "one sentence, with the source where one is needed"
 
 
-_ACCURACY = "share of the cases whose highest score is that of their true class"
-_POSITIVE = "the positive classes (of density C and D; of pathology malignant) against the others, by the highest score"
+_ACCURACY = "share of the cases that are called their true class"
+_POSITIVE = "the positive classes (of density C and D; of pathology malignant) against the others, as cases are called"
 
 FIGURES: Mapping[str, Definition] = MappingProxyType(
     {
@@ -43,10 +43,10 @@ FIGURES: Mapping[str, Definition] = MappingProxyType(
         "dense_specificity": Definition("dense, specificity", "share of the not dense (A, B) that are called A or B"),
         "positive": Definition("positive or not", f"accuracy of {_POSITIVE}"),
         "positive_sensitivity": Definition(
-            "sensitivity", "share of the truly positive cases whose highest score is that of a positive class"
+            "sensitivity", "share of the truly positive cases that are called a positive class, be it another one"
         ),
         "positive_specificity": Definition(
-            "specificity", "share of the truly negative cases whose highest score is that of a negative class"
+            "specificity", "share of the truly negative cases that are called a negative class"
         ),
         "auc": Definition(
             "AUC",

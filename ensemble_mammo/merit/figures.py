@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble_mammo.merit.calls import called_classes
+
 Floats = NDArray[np.float64]
 
 
@@ -185,18 +187,23 @@ def figures_of_ranks(
 
 
 def figures_of(
-    true: ArrayLike, scores: ArrayLike, positive: Sequence[int] = (), classes: Sequence[str] = ()
+    true: ArrayLike,
+    scores: ArrayLike,
+    positive: Sequence[int] = (),
+    classes: Sequence[str] = (),
+    cut: float | NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
     """The figures of merit of scored cases, by name.
 
     Args:
         true: [N] true classes as numbers from 0.
-        scores: [N, C]; the highest is the predicted class, of equal ones the lowest.
+        scores: [N, C]; the highest is the predicted class, of equal ones the lowest, unless there is a cut.
         positive: numbers of the positive classes, for `positive` and `auc` (of their summed scores).
         classes: C names, for the figures of each class.
+        cut: of two classes, the positive score from which a case is called positive: see `called_classes`.
     """
     truth, scored = np.asarray(true), np.asarray(scores)
-    confusion = confusion_matrix(truth, scored.argmax(1), scored.shape[1])
+    confusion = confusion_matrix(truth, called_classes(scored, positive, cut), scored.shape[1])
     figures = figures_of_confusion(confusion, positive, classes)
     figures |= figures_of_ranks(truth, scored, positive, classes)
     return {name: float(value) for name, value in figures.items()}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import called_classes
 from ensemble_mammo.merit.figures import confusion_matrix, figures_of, figures_of_confusion, figures_of_ranks, grouped
 
 CONFIDENCE = 0.95
@@ -58,6 +59,8 @@ class Cases:
     "the subject of each case [N]: who is drawn is drawn with all her cases"
     positive: tuple[int, ...] = ()
     "numbers of the positive classes"
+    cut: float | NDArray[np.float64] | None = None
+    "of two classes, the positive score from which a case is called positive, one or [N]; None: the highest score"
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit each other."""
@@ -66,6 +69,17 @@ class Cases:
                 f"{len(self.true)} true classes, {len(self.scores)} rows of scores and {len(self.subjects)} subjects: "
                 "expected the same number, at least one"
             )
+
+    @property
+    def called(self) -> NDArray[np.int64]:
+        """[N] the classes that the cases are called, as numbers from 0."""
+        return called_classes(self.scores, self.positive, self.cut)
+
+    @property
+    def cells(self) -> NDArray[np.float64]:
+        """[N, C * C]: the confusion matrix of each case alone; drawn and summed over cases, that of a resample."""
+        width = self.scores.shape[1]
+        return np.eye(width * width)[self.true * width + self.called]
 
 
 Statistic = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
@@ -88,7 +102,7 @@ def intervals(
         seed: the same seed gives the same limits.
         classes: names of the classes; with them, the figures of each class are there too (`recall_A`).
     """
-    values = figures_of(cases.true, cases.scores, cases.positive, classes)
+    values = figures_of(cases.true, cases.scores, cases.positive, classes, cases.cut)
     drawn = resampled(cases, resamples, seed, classes) if resamples else {}
     found = {name: interval(value, drawn.get(name, np.empty(0))) for name, value in values.items()}
     exact = shares_of(cases, classes)
@@ -98,7 +112,7 @@ def intervals(
 def shares_of(cases: Cases, classes: Sequence[str]) -> dict[str, tuple[int, int]]:
     """The figures that are shares of cases: how many are counted, of how many."""
     width = cases.scores.shape[1]
-    confusion = confusion_matrix(cases.true, cases.scores.argmax(1), width)
+    confusion = confusion_matrix(cases.true, cases.called, width)
     counts = {"accuracy": (int(np.trace(confusion)), int(confusion.sum()))}
     if 0 < len(cases.positive) < width:
         two = grouped(confusion, cases.positive).astype(int)
@@ -139,7 +153,7 @@ def exact_limits(count: int, total: int) -> tuple[float, float]:
 def resampled(cases: Cases, resamples: int, seed: int, classes: Sequence[str] = ()) -> dict[str, NDArray[np.float64]]:
     """The figures of every bootstrap resample, by name: [resamples] each."""
     width = cases.scores.shape[1]
-    cells = np.eye(width * width)[cases.true * width + cases.scores.argmax(1)]  # [N, C * C]: a case's confusion
+    cells = cases.cells
 
     def statistic(times: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         confusion = (times @ cells).reshape(len(times), width, width)

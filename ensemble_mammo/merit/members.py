@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import called_classes
 from ensemble_mammo.merit.disagreement import named_classes
 from ensemble_mammo.merit.figures import auc, ratio
 from ensemble_mammo.merit.intervals import Interval, Statistic, bootstrap, interval
@@ -39,6 +40,8 @@ class Members:
     "V names"
     positive: tuple[int, ...] = ()
     "numbers of the positive classes"
+    cut: float | None = None
+    "of two classes, the positive score from which fused exams are called positive; None: the highest score"
 
     @property
     def present(self) -> NDArray[np.int64]:
@@ -171,7 +174,10 @@ def resamples_for(exams: int, resamples: int) -> int:
 
 def oracle(members: Members, resamples: int, seed: int) -> Interval:
     """Share of exams of which at least one view names the true class: no choice among the views can pass it."""
-    right = (named_classes(members.scores) == members.true[:, None]).any(axis=1).astype(np.float64)
+    named = named_classes(members.scores)
+    if members.cut is not None:
+        named = np.where(named < 0, named, called_classes(members.scores, members.positive, members.cut))
+    right = (named == members.true[:, None]).any(axis=1).astype(np.float64)
     drawn = np.empty(0)
     if resamples:
         found = bootstrap(members.subjects, lambda times: {"any": times @ right / times.sum(1)}, resamples, seed)
@@ -189,7 +195,7 @@ def _breast(scores: Floats, views: Sequence[View], fusion: Fusion, side: Side) -
 def _statistic(candidates: Floats, members: Members) -> Statistic:
     """Sums over exams give all figures but the AUC: one product of draws [R, S] and columns [S, 5 K + 2]."""
     true, count, two = members.true, len(candidates), candidates.shape[2] == 2
-    named = candidates.argmax(axis=2).T.astype(np.float64)  # [S, K]
+    named = called_classes(candidates, members.positive, members.cut).T.astype(np.float64)  # [S, K]
     place = true[:, None].astype(np.float64)
     loss = -np.log(np.maximum(candidates[:, np.arange(len(true)), true], _TINY)).T
     parts = (named == place, loss, named, named**2, (named - place) ** 2, place, place**2)

@@ -147,7 +147,31 @@ class MatrixChart:
     "what one must know to read it"
 
 
-Chart = LineChart | BarChart | MatrixChart
+@dataclass(frozen=True)
+class HeatChart:
+    """Shares over two settings, a cell each, the shade by the share."""
+
+    name: str
+    "key in report.json"
+    title: str
+    "which figure"
+    x_title: str
+    "what is set from column to column"
+    x: Sequence[str]
+    "K settings"
+    y_title: str
+    "what is set from row to row"
+    y: Sequence[str]
+    "T settings, from top to bottom"
+    values: Sequence[Sequence[float]]
+    "[T, K], 0 to 1; nan: undefined"
+    bracketed: float = -math.inf
+    "values up to it stand in brackets, such as accuracies no better than that of the most frequent class"
+    caption: str = ""
+    "what one must know to read it"
+
+
+Chart = LineChart | BarChart | MatrixChart | HeatChart
 
 
 @dataclass(frozen=True)
@@ -182,6 +206,8 @@ class Section:
     "warnings: what makes these figures less than they seem"
     method: str = ""
     "how it was computed, with the source"
+    data: tuple[Table, ...] = ()
+    "for programs, a row a value: in report.json and as `tables/<name>.csv`, not on the page"
 
     def as_json(self) -> dict[str, Any]:
         """What report.json holds of it."""
@@ -190,7 +216,7 @@ class Section:
             "lead": self.lead,
             "notes": list(self.notes),
             "method": self.method,
-            "tables": {one.name: {"title": one.title, "rows": one.records()} for one in self.tables},
+            "tables": {one.name: {"title": one.title, "rows": one.records()} for one in (*self.tables, *self.data)},
             "charts": {one.name: _plain(asdict(one)) for one in self.charts},
         }
 

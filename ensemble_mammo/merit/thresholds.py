@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ensemble_mammo.merit.calls import Acting
 from ensemble_mammo.merit.figures import ratio
 from ensemble_mammo.merit.intervals import Interval, bootstrap, interval, with_width
 from ensemble_mammo.merit.roc import steps_of
 
 Floats = NDArray[np.float64]
-
-HALF = 0.5
-"""The threshold that needs no choosing: the positive side is the likelier one."""
 
 _TOLERANCE = 1e-9
 """Of shares: 9 of 10 cases are 0.9, whatever the rounding."""
@@ -79,6 +77,20 @@ def reaching(positive: ArrayLike, score: ArrayLike, sensitivity: float) -> float
     """
     steps = steps_of(*_two_sided(positive, score))
     return float(steps.thresholds[int((steps.sensitivity >= sensitivity - _TOLERANCE).argmax())])
+
+
+def chosen_for(positive: ArrayLike, score: ArrayLike, recall: float, chosen_on: str) -> Acting:
+    """The highest threshold that finds this share of the positive cases, and what it finds there.
+
+    Args:
+        positive: [N] booleans of cases outside the test; both sides must have a case.
+        score: [N].
+        recall: above 0, up to 1.
+        chosen_on: what those cases are, for people.
+    """
+    value = reaching(positive, score, recall)
+    found = np.asarray(score, dtype=np.float64)[np.asarray(positive, dtype=bool)] >= value
+    return Acting(value, chosen_on, recall, float(found.mean()))
 
 
 def calling_figures(

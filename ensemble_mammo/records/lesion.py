@@ -169,6 +169,32 @@ def labels_of_lesions(lesions: Sequence[ArchiveLesion]) -> dict[str, str]:
     return labels
 
 
+_PROXIES = {"1-2": "benign", "4-6": "malignant"}
+"""What a BI-RADS class stands for where no pathology is known and the user says so."""
+
+
+def pathology_of(lesion: Mapping[str, str], image: Mapping[str, str], alone: bool, birads: bool) -> str:
+    """The pathology of a lesion: its own, else its image's where it is the only one, else what BI-RADS stands for.
+
+    Args:
+        lesion: its row of lesions.csv.
+        image: its image's row of manifest.csv.
+        alone: it is the only lesion of its image.
+        birads: whether the image's BI-RADS class may stand for it.
+
+    Returns:
+        benign, malignant, or empty where nothing says it.
+    """
+    label = image.get("pathology", "") if alone else ""
+    found = lesion["pathology"] or label or (_PROXIES.get(image.get("birads", ""), "") if birads else "")
+    return found if found in TASKS["pathology"].classes else ""
+
+
+def counted_as(finding: str) -> str:
+    """The finding among two: what is no calcification counts as a mass."""
+    return "calcification" if finding == "calcification" else "mass"
+
+
 def _assessed(assessment: str) -> str:
     try:
         return TASKS["birads"].class_of(assessment)

@@ -20,7 +20,7 @@ from ensemble_mammo.records.preparation import OF_THE_SOURCE, Preparation
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.tables import read_text_table
-from ensemble_mammo.records.task import TASKS, Task, highest_labels
+from ensemble_mammo.records.task import PATCH, PATCHES, TASKS, TILES, Task, highest_labels
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"
@@ -80,6 +80,12 @@ class ImageRow:
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(ImageRow))
 """The columns of manifest.csv that are no labels."""
 
+
+def image_row(record: Mapping[Any, Any]) -> ImageRow:
+    """The facts of an image, of a row of manifest.csv; its labels are passed over."""
+    return ImageRow(**{str(name): str(value) for name, value in record.items() if name in COLUMNS})
+
+
 REQUIRED = ("image_id", "subject_id", "view", "file")
 """The columns without which a manifest is refused."""
 
@@ -98,6 +104,14 @@ class Dataset:
     def task_names(self) -> list[str]:
         """The tasks that have a label column here."""
         return [name for name in TASKS if name in self.table.columns]
+
+    def cut(self) -> tuple[str, int]:
+        """What mammograms were cut into, `patches`, `tiles` or nothing, and rows and columns of those (0: not said)."""
+        description = read_description(self.root) if (self.root / DESCRIPTION).is_file() else {}
+        for name in (PATCHES, TILES):
+            if name in description:
+                return name, int(description[name]["size_px"])
+        return (PATCHES if PATCH in self.table.columns else ""), 0
 
     def rows(self, view: View | None = None, split: str | None = None, task: Task | None = None) -> pd.DataFrame:
         """The images of a view and a split; with a task, only those that have its label."""
@@ -166,6 +180,17 @@ class Dataset:
             DatasetError: rows that cannot be right.
         """
         return read_lesions(self.root, dict(zip(self.table["image_id"], self.table["subject_id"], strict=True)))
+
+    def lesions_by_image(self) -> dict[str, list[dict[str, str]]]:
+        """image_id -> its rows of lesions.csv, where it has any.
+
+        Raises:
+            DatasetError: rows that cannot be right.
+        """
+        found: dict[str, list[dict[str, str]]] = {}
+        for lesion in self.lesions().to_dict("records"):
+            found.setdefault(str(lesion["image_id"]), []).append({str(k): str(v) for k, v in lesion.items()})
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, views, labels, splits and source hashes: the same for the same data."""

@@ -68,3 +68,33 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
             return np.asarray(image.convert("L")) >= 128
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{path}: missing, damaged, or no PNG ({error}); prepare the dataset again") from error
+
+
+def png_shape(path: Path) -> tuple[int, int]:
+    """Rows and columns of an image, its pixels not read.
+
+    Raises:
+        DatasetError: the file is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path}: missing, or no PNG ({error}); prepare the dataset again") from error
+
+
+def read_lesion_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read the mask of a lesion in an image of `shape`.
+
+    Raises:
+        DatasetError: the file is missing or damaged, of another size, or shows no lesion.
+    """
+    mask = read_mask(path)
+    if mask.shape != shape:
+        raise DatasetError(
+            f"{path}: mask of {mask.shape[0]} x {mask.shape[1]} pixels on an image of {shape[0]} x {shape[1]}; "
+            "prepare the dataset again"
+        )
+    if not mask.any():
+        raise DatasetError(f"{path}: mask without a lesion; prepare the dataset again")
+    return mask

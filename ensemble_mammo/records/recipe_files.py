@@ -135,6 +135,14 @@ def recipe_from_toml(text: str, where: str) -> Recipe:
         raise RecipeError(f"{where}: {error}") from error
 
 
+def setting_value(text: str) -> Any:
+    """What the value of a setting means: TOML, or, where it is none, the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
 def _read_table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -165,11 +173,7 @@ def _set(table: dict[str, Any], setting: str) -> dict[str, Any]:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise RecipeError(f"setting {setting!r} is not of the form key=value, such as train.epochs=5")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    return cast("dict[str, Any]", _laid(table, parts, value, setting))
+    return cast("dict[str, Any]", _laid(table, parts, setting_value(text), setting))
 
 
 def _laid(holder: Any, parts: Sequence[str], value: Any, setting: str) -> Any:

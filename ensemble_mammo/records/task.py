@@ -60,6 +60,8 @@ _DENSITY = {
 
 PATCH = "patch"
 """The task of patches: its column in a manifest says that its images are patches."""
+PATCHES, TILES = "patches", "tiles"
+"""What mammograms are cut into: the word in dataset.json under which it says how, and in recipes."""
 PATCH_CLASSES = ("background", "malignant-calcification", "benign-calcification", "malignant-mass", "benign-mass")
 """Of patches, in the order of the PyTorch port of Shen et al. 2019 (0 to 4)."""
 
@@ -92,6 +94,9 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "maximum",
                 positive=("benign-calcification", "benign-mass", "malignant-calcification", "malignant-mass"),
             ),
+            Task(
+                "finding", ("mass", "calcification"), "maximum", positive=("calcification",)
+            ),  # of tiles with a lesion
             Task(PATCH, PATCH_CLASSES, "maximum", positive=PATCH_CLASSES[1:]),
         )
     }

@@ -125,6 +125,11 @@ def _joined(systems: Mapping[str, Sequence[Source]], task: Task, weights: Mappin
         "runs": _runs(every),
         "systems": used,
     }
+    contrasts = {origin.contrast for origin in every}
+    if len(contrasts) == 1:
+        held["contrast"] = every[0].contrast
+    else:
+        notes.append("the systems were not all predicted at the same contrast of their input")
     if all(outside.values()) and all(origin.fold_of == every[0].fold_of for origin in every):
         held["fold_of"] = dict(every[0].fold_of)
     return _Joined(views, held, tuple(notes))

@@ -19,7 +19,7 @@ from ensemble_mammo.merit.inputs.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
-from ensemble_mammo.records.origin import BASELINE, ORIGIN, clear_predictions, read_origin
+from ensemble_mammo.records.origin import BASELINE, ORIGIN, clear_contrasts, clear_predictions, read_origin
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipes_for
@@ -96,6 +96,7 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
         refuse_leaks(leaks_of(rows.assign(split="", fold=folds)), dataset.root)
     joined = _fold_by_fold(dataset, recipes, fold_of, Places(out, out / "predictions"), options)
     clear_predictions(out / "predictions" / BASELINE)
+    clear_contrasts(out / "predictions")
     if options.baseline:
         beside = Places(out / BASELINE, out / "predictions" / BASELINE)
         _fold_by_fold(dataset, of_baseline, fold_of, beside, replace(options, recipe=BASELINE_RECIPE))

@@ -95,3 +95,24 @@ def test_shear_changes_no_other_draw():
     plain = AugmentRecipe(zoom=0.2, flip_vertical=True)
     sheared = AugmentRecipe(zoom=0.2, flip_vertical=True, shear_deg=1e-9)
     assert torch.allclose(augment(batch, plain, _seeds(1, 2, 3)), augment(batch, sheared, _seeds(1, 2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("intensity", [{}, {"brightness": 0.1, "contrast": 0.3}])
+def test_images_that_are_only_flipped_keep_their_pixels_and_draws(intensity):
+    batch = torch.rand(16, 1, 9, 6)
+    only = AugmentRecipe(flip_horizontal=True, flip_vertical=True, **intensity)
+    sampled = AugmentRecipe(flip_horizontal=True, flip_vertical=True, shift=1e-12, **intensity)  # by interpolation
+    changed = augment(batch, only, _seeds(*range(16)))
+    assert torch.allclose(changed, augment(batch, sampled, _seeds(*range(16))), atol=1e-5)
+    if not intensity:
+        draws = [np.random.default_rng(seed).uniform(-1, 1, 9) for seed in _seeds(*range(16))]
+        assert len({(draw[4] < 0, draw[5] < 0) for draw in draws}) == 4
+        for new, old, draw in zip(changed.numpy(), batch.numpy(), draws, strict=True):
+            turned = old[:, :, ::-1] if draw[4] < 0 else old
+            assert np.array_equal(new, turned[:, ::-1] if draw[5] < 0 else turned)
+
+
+def test_a_flip_that_a_recipe_does_not_want_is_not_made():
+    batch = torch.rand(16, 1, 9, 6)
+    changed = augment(batch, AugmentRecipe(flip_vertical=True), _seeds(*range(16)))
+    assert all(torch.equal(new, old) or torch.equal(new, old.flip(1)) for new, old in zip(changed, batch, strict=True))

@@ -20,7 +20,7 @@ from ensemble_mammo.learning.imitation import (
 )
 from ensemble_mammo.learning.loop import Samples, Setting
 from ensemble_mammo.records.preparation import Preparation
-from ensemble_mammo.records.recipe import AugmentRecipe
+from ensemble_mammo.records.recipe import AugmentRecipe, LossRecipe
 from ensemble_mammo.records.recipe_files import load_recipe
 from ensemble_mammo.stages.train import TrainOptions, train
 from tests.learning.heatmap.made import image_of, plain_loop, run_of
@@ -216,9 +216,11 @@ def test_a_recipe_that_imitates_is_one_of_pooled_patch_networks():
         replace(IMITATE, pooled=False)
     with pytest.raises(ValueError, match="needs task = 'patch' and pooled = true"):
         replace(IMITATE, task="pathology")
-    for fields in ({"collage": 0.5}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}):
-        with pytest.raises(ValueError, match="leave collage, label_smoothing, class_weights out"):
-            replace(IMITATE, train=replace(IMITATE.train, **fields))
+    with pytest.raises(ValueError, match="leave collage and the table loss out"):
+        replace(IMITATE, train=replace(IMITATE.train, collage=0.5))
+    for loss in (LossRecipe(label_smoothing=0.1), LossRecipe(class_weights="balanced"), LossRecipe(positive_weight=2)):
+        with pytest.raises(ValueError, match="leave collage and the table loss out"):
+            replace(IMITATE, loss=loss)
 
 
 def test_without_a_run_to_imitate_there_is_no_training(dataset, tmp_path):

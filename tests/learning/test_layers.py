@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from ensemble_mammo.learning.layers import layers_of, merged, output_names
 from ensemble_mammo.learning.objective import aims_of, loss_weights, summed_loss
 from ensemble_mammo.records.recipe import NetworkRecipe, Recipe
-from tests.learning.tiny import tiny_recipe, with_train
+from tests.learning.tiny import tiny_recipe, with_loss
 
 NETWORK = NetworkRecipe("test_resnet", layers=("film:density", "mias:tissue"))
 
 
-def recipe_with(network=NETWORK, **train) -> Recipe:
+def recipe_with(network=NETWORK, **loss) -> Recipe:
     joint = dataclasses.replace(tiny_recipe(), network=network, pooled=True)
-    return with_train(joint, **train)
+    return with_loss(joint, **loss)
 
 
 def test_outputs_stand_layer_after_layer():
@@ -48,7 +48,7 @@ def test_neighbours_share_the_target_and_smoothing_stays_within_the_layer():
 
 
 def test_soft_targets_without_layers_are_the_cross_entropy_with_shares():
-    recipe = with_train(tiny_recipe(), soft_targets=0.5)
+    recipe = with_loss(tiny_recipe(), soft_targets=0.5)
     logits, targets = torch.randn(3, 4, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 2, 3])
     weights = torch.tensor([1.0, 2.0, 3.0, 4.0])
     shares = torch.tensor([[2 / 3, 1 / 3, 0, 0], [0, 0.25, 0.5, 0.25], [0, 0, 1 / 3, 2 / 3]])

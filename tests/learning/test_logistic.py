@@ -15,7 +15,7 @@ from ensemble_mammo.learning.images import ViewImages, to_input
 from ensemble_mammo.learning.logistic import fit_last_layer, logistic_regression
 from ensemble_mammo.learning.loop import Samples, Setting, State
 from ensemble_mammo.records.png16 import read_png16
-from ensemble_mammo.records.recipe import InputRecipe, NetworkRecipe, TrainRecipe
+from ensemble_mammo.records.recipe import InputRecipe, LossRecipe, NetworkRecipe, TrainRecipe
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.train import TrainOptions, train
 from tests.learning.tiny import tiny_dataset, tiny_recipe
@@ -28,9 +28,9 @@ def dataset(tmp_path_factory):
     return tiny_dataset(tmp_path_factory.mktemp("data"), 24, 8)
 
 
-def recipe_of(network="test_efficientnet", strength=0.5, **train_fields):
-    settings = TrainRecipe(1, fit="logistic", fit_strength=strength, keep="last", batch_size=5, **train_fields)
-    recipe = dataclasses.replace(tiny_recipe(), train=settings)
+def recipe_of(network="test_efficientnet", strength=0.5, **loss):
+    settings = TrainRecipe(1, fit="logistic", fit_strength=strength, keep="last", batch_size=5)
+    recipe = dataclasses.replace(tiny_recipe(), train=settings, loss=LossRecipe(**loss))
     if network == "hand_features":
         return dataclasses.replace(recipe, network=NetworkRecipe(network), input=InputRecipe(32, 32))
     return recipe
@@ -152,8 +152,10 @@ def test_a_network_without_one_linear_layer_on_pooled_features_is_refused(datase
 
 
 def test_augmented_or_smoothed_fits_are_refused_all_at_once():
-    with pytest.raises(ValueError, match=r"needs epochs = 1, keep = 'last', no label_smoothing"):
-        TrainRecipe(3, fit="logistic", label_smoothing=0.1)
+    with pytest.raises(ValueError, match=r"needs epochs = 1, keep = 'last', no early_stopping"):
+        TrainRecipe(3, fit="logistic", early_stopping=2)
+    with pytest.raises(ValueError, match=r"it needs no loss.label_smoothing, no loss.soft_targets"):
+        recipe_of(label_smoothing=0.1)
     with pytest.raises(ValueError, match="fit is 'ridge', expected one of steps, logistic"):
         TrainRecipe(1, fit="ridge")
     with pytest.raises(ValueError, match=r"stages is empty, expected at least one \[\[train.stages\]\]"):

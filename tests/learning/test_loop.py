@@ -14,8 +14,8 @@ from ensemble_mammo.learning.loop import HISTORY, Samples, Setting, State, evalu
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import balanced_weights, make_optimizer
 from ensemble_mammo.learning.schedule import Plan, set_trainable
-from ensemble_mammo.records.recipe import StageRecipe
-from tests.learning.tiny import CLASSES, tiny_dataset, tiny_recipe, with_train
+from ensemble_mammo.records.recipe import LossRecipe, StageRecipe
+from tests.learning.tiny import CLASSES, tiny_dataset, tiny_recipe, with_loss, with_train
 
 
 class Plain(nn.Module):
@@ -57,8 +57,8 @@ def _one_epoch(dataset, recipe):
 
 def test_accumulated_batches_move_the_weights_as_one_large_batch(dataset):
     # 13 images: the last group of 2 x 4 is incomplete, and its last batch took a single image in
-    large, figures = _one_epoch(dataset, tiny_recipe(batch_size=8, label_smoothing=0.1))
-    small, same = _one_epoch(dataset, tiny_recipe(batch_size=4, accumulate=2, label_smoothing=0.1))
+    large, figures = _one_epoch(dataset, with_loss(tiny_recipe(batch_size=8), label_smoothing=0.1))
+    small, same = _one_epoch(dataset, with_loss(tiny_recipe(batch_size=4, accumulate=2), label_smoothing=0.1))
     assert torch.allclose(large, small, atol=1e-6)
     assert same == pytest.approx(figures)
 
@@ -181,10 +181,10 @@ def test_bfloat16_gives_logits_near_those_of_float32(dataset):
 
 def test_balanced_weights_are_inverse_to_frequency_with_mean_one():
     targets = np.array([0] * 6 + [1] * 2 + [2] * 1)
-    weights = balanced_weights(targets, 4, tiny_recipe(class_weights="balanced").train)
+    weights = balanced_weights(targets, 4, LossRecipe(class_weights="balanced"))
     assert weights.tolist() == pytest.approx([0.5, 1.5, 3.0, 1.0])
     assert weights[torch.from_numpy(targets)].mean().item() == pytest.approx(1)
-    assert balanced_weights(targets, 4, tiny_recipe().train).tolist() == [1, 1, 1, 1]
+    assert balanced_weights(targets, 4, LossRecipe()).tolist() == [1, 1, 1, 1]
 
 
 def test_adamw_leaves_biases_and_norms_without_decay():

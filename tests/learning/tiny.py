@@ -55,6 +55,11 @@ def tiny_recipe(network: str = "test_efficientnet", dropout: float = 0.0, **trai
     )
 
 
+def with_loss(recipe: Recipe, **loss: Any) -> Recipe:
+    """The recipe with other fields of its loss."""
+    return dataclasses.replace(recipe, loss=dataclasses.replace(recipe.loss, **loss))
+
+
 def with_train(recipe: Recipe, **train: Any) -> Recipe:
     """The recipe with other fields of its training."""
     return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, **train))

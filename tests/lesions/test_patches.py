@@ -229,7 +229,7 @@ def test_an_interrupted_call_is_gone_on_with_and_gives_the_same_files(source, tm
     (out / "patches" / "train" / ".half.png").write_bytes(b"half")
     with caplog.at_level(logging.INFO):
         made = patches(source, out, OPTIONS)
-    assert "3 of 6 images are cut already" in caplog.text
+    assert "3 of 6 images are done already" in caplog.text
     assert next(out.rglob("plain_1_L01.png")).stat().st_mtime_ns == kept
     assert files(made.root) == files(whole.root)
 

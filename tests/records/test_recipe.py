@@ -47,7 +47,7 @@ def test_a_recipe_is_found_by_its_last_name_and_by_its_path(write):
 def test_an_unknown_recipe_is_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(RecipeError, match=r"recipe 'finetun' is neither a file nor one of .*did you mean 'finetune'\?"):
         load_recipe("finetun")
-    with pytest.raises(RecipeError, match=r"nowhere\.toml: no such file; shipped recipes: cancer/"):
+    with pytest.raises(RecipeError, match=r"nowhere\.toml: no such file; shipped recipes: abnormality/"):
         load_recipe(tmp_path / "nowhere.toml")
 
 

@@ -44,6 +44,7 @@ def test_density_goes_up_as_a_mean_and_what_one_lesion_decides_as_a_maximum():
         "birads": "maximum",
         "abnormality": "maximum",
         "abnormality5": "maximum",
+        "finding": "maximum",
         "patch": "maximum",
     }
 

@@ -17,7 +17,7 @@ from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 from tests.learning.tiny import tiny_dataset
 
 SIZE = ("train.epochs=1", "input.height=32", "input.width=32")
-JOINT = (*SIZE, "pooled=true", "network.layers=['density', 'tissue']", "train.balance=0.5", "train.soft_targets=0.1")
+JOINT = (*SIZE, "pooled=true", "network.layers=['density', 'tissue']", "loss.balance=0.5", "loss.soft_targets=0.1")
 
 
 @pytest.fixture(scope="module")

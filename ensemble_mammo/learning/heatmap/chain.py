@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ensemble_mammo.errors import RunError
+from ensemble_mammo.errors import RecipeError, RunError
 from ensemble_mammo.learning.checkpoint import LoadedRun
 
 _TOLERANCE = 1e-4
@@ -89,7 +89,7 @@ def _pools_by_mean(network: Any, features: Tensor) -> bool:
     random = torch.randn(features.shape, generator=torch.Generator().manual_seed(0)).to(features)
     try:
         apart = cell_logits(network, random).mean((2, 3))
-    except RuntimeError:  # a head made for maps of one size alone
+    except (RuntimeError, RecipeError):  # a head made for maps of one size alone
         return False
     return torch.allclose(network.forward_head(random), apart, rtol=_TOLERANCE, atol=_TOLERANCE)
 

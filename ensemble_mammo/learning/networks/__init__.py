@@ -11,19 +11,27 @@ from torch import Tensor, nn
 from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning import weights
 from ensemble_mammo.learning.layers import outputs_of
-from ensemble_mammo.learning.networks import hand_features, infn_resnet, whole_image
+from ensemble_mammo.learning.networks import convnet, hand_features, inception_lite, infn_resnet, vgg_lite, whole_image
 from ensemble_mammo.learning.networks.names import require_known
 from ensemble_mammo.records.recipe import NetworkRecipe
 
-__all__ = ["create_network", "hand_features", "infn_resnet", "whole_image"]
+FLATTENED = ("convnet_1_0_0", "vgg_lite", "inception_lite")
+"""Networks whose dense layers stand on the flattened map, so that they are made for one size of input."""
+__all__ = ["convnet", "create_network", "hand_features", "inception_lite", "infn_resnet", "vgg_lite", "whole_image"]
 
 
-def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
+def create_network(recipe: NetworkRecipe, classes: int, size: tuple[int, int] | None = None) -> nn.Module:
     """Make a recipe's network, its first weights in place, fresh in its last layer.
 
     It takes `[B, 1, H, W]`, also where the recipe says 3 channels, and gives logits `[B, classes]`, or with several
     last layers those of all, `[B, O]`;
     `forward_head(forward_features(x))` is the same. The weights depend on torch's seed alone.
+
+    Args:
+        recipe: which network.
+        classes: of its task.
+        size: rows and columns of the input, for networks whose dense layers stand on the flattened map; None: the
+            network's own.
 
     Raises:
         RecipeError: timm knows no such network, or it cannot be made with these channels.
@@ -37,6 +45,8 @@ def create_network(recipe: NetworkRecipe, classes: int) -> nn.Module:
     }
     if recipe.name == weights.WHOLE_IMAGE:
         options |= _of_whole_image(recipe)
+    if recipe.name in FLATTENED and size is not None:
+        options["img_size"] = size
     if recipe.pretrained == "hub":
         network = weights.from_hub(recipe.name, options)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.blots import breast_of
 from ensemble_mammo.imaging.patches import (
     Drawn,
@@ -27,12 +25,13 @@ from ensemble_mammo.imaging.patches import (
 from ensemble_mammo.imaging.prepared import at_height, resized
 from ensemble_mammo.lesions.patches.options import PatchOptions
 from ensemble_mammo.lesions.patches.plan import Job, Target
+from ensemble_mammo.records.draws import drawing
 from ensemble_mammo.records.patch import PatchRow
-from ensemble_mammo.records.png16 import read_mask, read_png16, write_png16
+from ensemble_mammo.records.png16 import read_lesion_mask, read_png16, write_png16
+from ensemble_mammo.records.task import PATCHES
 
 Pixels = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
-FOLDER = "patches"
 _LETTERS = {"lesion": "L", "background": "B", "hard-negative": "H"}
 
 
@@ -83,7 +82,7 @@ def cut_image(job: Job, shop: Workshop) -> dict[str, Any]:
         drawn = group.drawn
         for number, (row, column) in enumerate(drawn.centres.tolist(), start=1):
             patch_id = f"{group.target.lesion_id}_{_LETTERS[group.kind]}{number:02d}"
-            file = f"{FOLDER}/{job.row.split or 'all'}/{group.label}/{patch_id}.png"
+            file = f"{PATCHES}/{job.row.split or 'all'}/{group.label}/{patch_id}.png"
             write_png16(shop.out / file, cut(row, column))
             facts = {
                 "image_id": patch_id,
@@ -104,7 +103,7 @@ def cut_image(job: Job, shop: Workshop) -> dict[str, Any]:
 def _drawn(job: Job, pixels: Pixels, lesions: list[Region], shop: Workshop) -> tuple[list[_Group], dict[str, int]]:
     """Where patches lie, lesion after lesion."""
     options = shop.options
-    rng = np.random.default_rng([options.seed, _number(job.row.image_id)])
+    rng = drawing(options.seed, job.row.image_id)
     overlaps = Overlaps(lesions, options.patch_px)
     groups = []
     for target in job.targets:
@@ -148,14 +147,7 @@ def _at_height(job: Job, shop: Workshop) -> tuple[Pixels, list[Region]]:
     width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
     lesions = []
     for name in job.masks:
-        mask = read_mask(shop.root / name)
-        if mask.shape != pixels.shape:
-            raise DatasetError(
-                f"{shop.root / name}: mask of {mask.shape[0]} x {mask.shape[1]} pixels on an image of "
-                f"{pixels.shape[0]} x {pixels.shape[1]}; prepare the dataset again"
-            )
-        if not mask.any():
-            raise DatasetError(f"{shop.root / name}: mask without a lesion; prepare the dataset again")
+        mask = read_lesion_mask(shop.root / name, pixels.shape)
         lesions.append(Region.of(mask if height == pixels.shape[0] else _scaled(mask, height, width)))
     return at_height(pixels, height), lesions
 
@@ -164,7 +156,3 @@ def _scaled(mask: Mask, height: int, width: int) -> Mask:
     """A mask at another size; a lesion never vanishes."""
     share = resized(mask.astype(np.float32), height, width)
     return np.asarray(share >= min(0.5, float(share.max())))
-
-
-def _number(image_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.execution.cut_set import key_of
 from ensemble_mammo.lesions.patches.options import PatchOptions
 from ensemble_mammo.records.leaks import leaks_of
-from ensemble_mammo.records.manifest import Dataset, ImageRow
+from ensemble_mammo.records.lesion import counted_as, pathology_of
+from ensemble_mammo.records.manifest import Dataset, ImageRow, image_row
 
 UNKNOWN = "several lesions and no word which of them is malignant"
 BARE = "its lesion has no pathology"
 OTHER = "none of its lesions is of the findings asked for"
 NOWHERE = "its lesions have no mask"
-_LABEL = "pathology"
-_BIRADS = {"1-2": "benign", "4-6": "malignant"}
-"""What a BI-RADS class stands for where no pathology is known and the user says so."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,7 @@ class Job:
 
     def key(self, root: Path) -> str:
         """What says that this is the work that an earlier call did."""
-        digest = hashlib.sha256(repr(self).encode())
-        for name in (self.file, *self.masks):
-            path = root / name
-            state = path.stat() if path.is_file() else None
-            digest.update(repr((name, state and (state.st_size, state.st_mtime_ns))).encode())
-        return f"{self.row.image_id}|{digest.hexdigest()[:16]}"
+        return key_of(self.row.image_id, self, root, (self.file, *self.masks))
 
 
 @dataclass(frozen=True)
@@ -78,9 +71,7 @@ def planned(dataset: Dataset, options: PatchOptions) -> Plan:
     Raises:
         DatasetError: no lesions, none that can give a patch, or no images at the source's size where they are wanted.
     """
-    lesions: dict[str, list[dict[str, str]]] = {}
-    for lesion in dataset.lesions().to_dict("records"):
-        lesions.setdefault(str(lesion["image_id"]), []).append({str(k): str(v) for k, v in lesion.items()})
+    lesions = dataset.lesions_by_image()
     if not lesions:
         raise DatasetError(
             f"{dataset.root}: no lesion at all (lesions.csv missing or empty); patches need lesions with masks"
@@ -90,13 +81,12 @@ def planned(dataset: Dataset, options: PatchOptions) -> Plan:
         _refuse_small(dataset, lesions)
     jobs: list[Job] = []
     left_out: list[tuple[str, str]] = []
-    known = {f.name for f in fields(ImageRow)}
     for image in dataset.table.to_dict("records"):
         own = lesions.get(str(image["image_id"]))
         if own is None:
             continue
-        row = ImageRow(**{str(name): str(value) for name, value in image.items() if name in known})
-        job = _job(row, own, image, options, full)
+        row = image_row(image)
+        job = _job(row, own, {str(k): str(v) for k, v in image.items()}, options, full)
         if isinstance(job, str):
             left_out.append((row.image_id, job))
         else:
@@ -108,15 +98,13 @@ def planned(dataset: Dataset, options: PatchOptions) -> Plan:
 
 def class_of(finding: str, pathology: str) -> str:
     """The class of a lesion's patches: what is no calcification counts as a mass."""
-    return f"{pathology}-{'calcification' if finding == 'calcification' else 'mass'}"
+    return f"{pathology}-{counted_as(finding)}"
 
 
 def _job(
-    row: ImageRow, lesions: Sequence[Mapping[str, str]], image: Mapping[Any, Any], options: PatchOptions, full: bool
+    row: ImageRow, lesions: Sequence[Mapping[str, str]], image: Mapping[str, str], options: PatchOptions, full: bool
 ) -> Job | str:
     """The work on one image, or why there is none."""
-    label = str(image.get(_LABEL, "")) if len(lesions) == 1 else ""
-    proxy = _BIRADS.get(str(image.get("birads", "")), "") if options.birads else ""
     column = "full_mask" if full else "mask"
     placed = [lesion for lesion in lesions if lesion[column]]
     if not placed:
@@ -126,8 +114,7 @@ def _job(
         if options.findings and lesion["finding"] not in options.findings:
             continue
         wanted = True
-        pathology = lesion["pathology"] or label or proxy
-        if pathology in ("benign", "malignant"):
+        if pathology := pathology_of(lesion, image, len(lesions) == 1, options.birads):
             targets.append(Target(lesion["lesion_id"], class_of(lesion["finding"], pathology), place))
     if not targets:
         return (UNKNOWN if len(lesions) > 1 else BARE) if wanted else OTHER

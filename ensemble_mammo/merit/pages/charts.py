@@ -15,8 +15,9 @@ from markupsafe import Markup
 
 from ensemble_mammo.merit.pages.cells import limits, number
 from ensemble_mammo.merit.pages.curves import Key, draw_lines, keys
+from ensemble_mammo.merit.pages.heat import draw_heat
 from ensemble_mammo.merit.pages.svg import WIDTH, Frame, hit, join, svg, tag, turned, x_axis
-from ensemble_mammo.merit.sections import Bar, BarChart, Chart, LineChart, MatrixChart
+from ensemble_mammo.merit.sections import Bar, BarChart, Chart, HeatChart, LineChart, MatrixChart
 
 _LETTER = 7.0
 """Width of a letter of 12 units, about."""
@@ -31,6 +32,8 @@ def draw(chart: Chart) -> Markup:
     """Any chart as one `svg` element."""
     if isinstance(chart, LineChart):
         return draw_lines(chart)
+    if isinstance(chart, HeatChart):
+        return draw_heat(chart)
     return _bars(chart) if isinstance(chart, BarChart) else _matrix(chart)
 
 

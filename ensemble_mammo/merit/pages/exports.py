@@ -55,6 +55,7 @@ def write_tables(folder: Path, report: Report, forms: Sequence[str] = ()) -> lis
     own = [(table.name, table) for table in (headline_table(report), *figures_tables(report))]
     studied = [(f"{section.name}_{table.name}", table) for section in report.sections for table in section.tables]
     texts |= {f"{name}.csv": table_csv(table) for name, table in studied}
+    texts |= {f"{table.name}.csv": table_csv(table) for section in report.sections for table in section.data}
     for name, table in own + studied:
         if "latex" in forms:
             texts[f"{name}.tex"] = latex(table, f"tab:{name.replace('_', '-')}")

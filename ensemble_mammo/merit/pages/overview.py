@@ -16,7 +16,15 @@ FUSED = ("right", "left", "subject")
 CONFIDENCE_IN_WORDS = f"{round(100 * CONFIDENCE)} % interval"
 """How intervals are called."""
 
-_GRAVE = ("LEAK", "no test figures", "too good", "shortcut", "taken to be the same subjects", "in the same order")
+_GRAVE = (
+    "WARNING",
+    "LEAK",
+    "no test figures",
+    "too good",
+    "shortcut",
+    "taken to be the same subjects",
+    "in the same order",
+)
 _OF_A_CLASS = {
     "recall": "share of the cases of the class that are called so",
     "precision": "share of the cases called the class that are of it",
@@ -30,7 +38,7 @@ def answer(report: Report) -> str:
     level, figures = report.top, report.figures[report.top]
     counted = report.counts[level]
     who = "the ensemble" if level in FUSED else f"the network of {level}"
-    if report.files and report.files[0].system:
+    if report.files and report.files[0].system not in ("", "validation"):
         who = f"system {report.files[0].system}"
     what = f"{level} breasts" if level in FUSED[:2] else "exams"
     floor = f"always naming the most frequent class would reach {number(counted.majority, 2)}"
@@ -40,7 +48,9 @@ def answer(report: Report) -> str:
     elif share.low <= counted.majority:
         floor += ", which the interval does not exclude"
     found = int(np.trace(report.confusion[level]))
-    right = f"puts {found} of {counted.exams} {what} in their true class (accuracy {_said(share)}); {floor}."
+    right = (
+        f"puts {found} of {counted.exams} {what} in their true class{_at(report)} (accuracy {_said(share)}); {floor}."
+    )
     if len(report.task.classes) == len(("negative", "positive")) and "auc" in figures:
         return f"{_ranked(report, who, what.removesuffix('s'))}{right}"
     return f"{who[0].upper()}{who[1:]} {right}"
@@ -56,9 +66,40 @@ def _ranked(report: Report, who: str, what: str) -> str:
     other = next(name for name in classes if name != positive)
     digits = 0 if round(100 * auc.value) < 100 or auc.value == 1 else 1
     return (
-        f"{who} scores a {positive} {what} above a {other} one in {100 * auc.value:.{digits}f} of 100 pairs "
-        f"(AUC {_said(auc)}; chance is 0.50), and "
+        f"{who} scores {_with_article(positive)} {what} above {_with_article(other)} one in "
+        f"{100 * auc.value:.{digits}f} of 100 pairs (AUC {_said(auc)}; chance is 0.50), and "
     )
+
+
+def _with_article(word: str) -> str:
+    return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
+
+
+def _at(report: Report) -> str:
+    at = report.thresholds.get(report.top)
+    return "" if at is None or at.cut is None else f" at threshold {at.value:.3g}"
+
+
+def called_in_words(report: Report) -> str:
+    """At which score exams of two classes are called, and how it was chosen; empty for other tasks."""
+    at = report.thresholds.get(report.top)
+    if at is None:
+        return ""
+    positive = next(iter(report.task.positive), report.task.classes[-1])
+    if at.cut is None:
+        return "the class that scores higher (threshold 0.5)"
+    if at.wanted is None:
+        return f"{positive} at a score of {at.value:g} or more, at every level"
+    values = ", ".join(
+        f"{level} {one.value:.3g} (reached {number(one.reached if one.reached is not None else float('nan'), 2)})"
+        for level, one in report.thresholds.items()
+    )
+    return f"{positive} at the score that finds a share of {at.wanted:g} of them, chosen on validation: {values}"
+
+
+def one_class(report: Report) -> list[str]:
+    """The warnings that a network names one class only."""
+    return [note for note in report.notes if note.startswith("WARNING: ") and ": names " in note]
 
 
 def _said(figure: Interval) -> str:
@@ -87,11 +128,12 @@ def alarms(report: Report) -> list[str]:
 def headline_table(report: Report) -> Table:
     """A row a level: exams, the main figures, and the floor."""
     names = [name for name in report.main_figures() if name in report.figures[report.top]]
-    columns = {"level": "level", "exams": "exams", **{name: title_of(name) for name in names}, "floor": "floor"}
-    rows: list[list[Cell]] = [
-        [level, report.counts[level].exams, *(figures[name] for name in names), report.counts[level].majority]
-        for level, figures in report.figures.items()
-    ]
+    columns = {"level": "level", "exams": "exams"}
+    columns |= {name: title_of(name) for name in names} | {"floor": "floor"}
+    rows: list[list[Cell]] = []
+    for level, figures in report.figures.items():
+        counts = report.counts[level]
+        rows.append([level, counts.exams, *(figures[name] for name in names), counts.majority])
     caption = "" if not report.resamples else f"Beside each value its {CONFIDENCE_IN_WORDS}. "
     caption += "Floor: the accuracy of always naming the most frequent class."
     return Table("headline", "Main figures of each level", columns, rows, caption)
@@ -113,7 +155,19 @@ def _by_level(report: Report, name: str, title: str, names: list[str]) -> Table:
     rows: list[list[Cell]] = [
         [title_of(one), *(figures.get(one) for figures in report.figures.values())] for one in names
     ]
+    floors: list[list[Cell]] = [["floor of the accuracy", *(one.majority for one in report.counts.values())]]
+    if (kind := next((one for one in ("positive", "dense") if one in names), "")) and len(report.task.classes) > 2:
+        floors.append([f"floor of {title_of(kind)}", *(_side_floor(report, level) for level in report.figures)])
+    if "accuracy" in names:
+        rows[1 + names.index("accuracy") : 1 + names.index("accuracy")] = floors
     return Table(name, title, columns, rows)
+
+
+def _side_floor(report: Report, level: str) -> float:
+    """The share of the more frequent side: of the positive classes together, or of the others."""
+    counts = report.confusion[level].sum(axis=1)
+    ups = sum(int(counts[report.task.classes.index(name)]) for name in report.task.positive)
+    return max(ups, int(counts.sum()) - ups) / int(counts.sum())
 
 
 def matrices(report: Report) -> tuple[MatrixChart, ...]:
@@ -152,6 +206,8 @@ def definitions_section(report: Report) -> Section:
     rows: list[list[Cell]] = [[one.title, one.meaning] for name, one in FIGURES.items() if name in names]
     kinds = dict.fromkeys(name.partition("_")[0] for name in names if name not in FIGURES)
     rows += [[f"{kind_title(kind)} of a class", _OF_A_CLASS[kind]] for kind in kinds if kind in _OF_A_CLASS]
+    if called := called_in_words(report):
+        rows.insert(0, ["called", called])
     rows.append(["floor", "accuracy of always naming the most frequent class: what any classifier must pass"])
     table = Table("definitions", "", {"figure": "figure", "definition": "definition"}, rows)
     return Section("definitions", "How each figure is defined", "", (table,))
@@ -172,11 +228,14 @@ def made_section(report: Report) -> Section:
         for level, one in report.counts.items()
     ]
     versions: list[list[Cell]] = [[name, version] for name, version in report.versions.items()]
+    called = called_in_words(report)
     settings: list[list[Cell]] = [
         ["true classes", report.truth],
         ["fusion", _fusion(report)],
         ["intervals", _bootstrap(report)],
     ]
+    if called:
+        settings.insert(1, ["called", called])
     files: list[list[Cell]] = [[one.name, one.level, one.sha256] for one in report.files]
     tables = [
         Table("settings", "Settings", {"what": "what", "how": "how"}, settings),

@@ -22,15 +22,17 @@ from ensemble_mammo.merit.pages.overview import (
     FUSED,
     alarms,
     answer,
+    called_in_words,
     definitions_section,
     figures_section,
     headline_table,
     made_section,
     matrices,
+    one_class,
     warnings_first,
 )
 from ensemble_mammo.merit.results import Report
-from ensemble_mammo.merit.sections import BarChart, Cell, Chart, LineChart, Section, Table
+from ensemble_mammo.merit.sections import BarChart, Cell, Chart, HeatChart, LineChart, Section, Table
 
 ROWS_ON_PAGE = 500
 """Rows of one table on the page; report.json and the CSV files have all."""
@@ -76,10 +78,12 @@ def page(report: Report, pictures: Mapping[str, bytes]) -> str:
     return template.render(
         report=report,
         answer=answer(report),
+        called=called_in_words(report),
+        one_class=one_class(report),
         headline=headline_table(report),
         levels=tuple(report.figures),
         matrix=drawn[report.top],
-        notes=[*alarms(report), *warnings_first(report.notes)],
+        notes=[*alarms(report), *(note for note in warnings_first(report.notes) if note not in one_class(report))],
         sections=_sections(report),
         pictures={f"confusion-{level}": _data_of(data) for level, data in pictures.items()},
         policy=_policy(style, script),
@@ -154,6 +158,8 @@ def _kind(chart: Chart) -> str:
         return "lines"
     if isinstance(chart, BarChart):
         return "bars"
+    if isinstance(chart, HeatChart):
+        return "matrix"
     return "matrix large" if len(chart.classes) > _LARGE_FROM else "matrix"
 
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ensemble_mammo.errors import DatasetError, PredictionError
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
-from ensemble_mammo.learning.provenance import provenance, seen_note
-from ensemble_mammo.learning.scores import scores_of
-from ensemble_mammo.merit.fusion import Fusion, fuse
+from ensemble_mammo.merit.calls import HALF
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.origin import BASELINE
-from ensemble_mammo.records.predictions import (
-    Predictions,
-    view_predictions,
-)
 from ensemble_mammo.records.subject import ANY, View
-from ensemble_mammo.records.task import PATCH, TASKS, task_named
+from ensemble_mammo.records.task import PATCH, PATCHES, TASKS, task_named
 from ensemble_mammo.stages.predict.calibrated import calibrated, calibration_for
-from ensemble_mammo.stages.predict.inputs import Input, from_dataset, from_folders, name_of, seen_subjects
-from ensemble_mammo.stages.predict.layers import asked_layers, note_of_layers
+from ensemble_mammo.stages.predict.inputs import from_dataset, from_folders, name_of, seen_subjects
+from ensemble_mammo.stages.predict.layers import note_of_layers
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
+from ensemble_mammo.stages.predict.scored import About, joined, score
 from ensemble_mammo.stages.predict.written import PREDICTIONS, write_scores, write_tables
 
 
@@ -47,7 +38,8 @@ def predict(
         options: which subjects, how fused.
 
     Raises:
-        RunError: no run for any view there, of another task, or runs that do not belong together.
+        RunError: no run for any view there, of another task, or runs that do not belong together; another contrast
+            for hand-made features.
         DatasetError: no usable image; two patients or studies in one folder; another preparation.
         PredictionError: a view is missing and `require_all_views` is set; a calibration of other levels, of another
             task or of another fusion.
@@ -62,10 +54,15 @@ def predict(
             f"{models[0]}: peers' tables hold one score an image, and task {first.task.name} has {len(first.classes)} "
             "classes; leave --peers out"
         )
+    if options.threshold != HALF and len(first.classes) != 2:
+        raise PredictionError(
+            f"{models[0]}: threshold {options.threshold:g} acts on two classes, and task {first.task.name} has "
+            f"{len(first.classes)}; leave --threshold out"
+        )
     notes = [note for note in (_note_of_reading(runs, options), note_of_layers(runs, options.layer)) if note]
     seen: set[str] = set()
     if isinstance(source, Dataset):
-        _require_kind(source, first)
+        _require_cut(source, first)
         said = (
             source.require_preparation(own[0].preparation, own[0].view or ANY, options.other_source)
             for own in runs.values()
@@ -74,20 +71,21 @@ def predict(
         seen = seen_subjects(source, models, runs, options)
         stream, total = from_dataset(source, runs, options)
     else:
+        if _judges(first):
+            raise DatasetError(
+                f"{source}: the networks look at {_judges(first)}, not at whole mammograms; prepare the folder, cut "
+                f"it with `ensemble-mammo {_judges(first)}`, and give that with --data"
+            )
         stream, total = from_folders(source, runs, options, notes)
-    keys, scores = _score(track(stream, total, "predict"), runs, options)
-    views = {
-        view: view_predictions(view, first.classes, keys[view], np.array(scores[view])) for view in View if keys[view]
-    }
-    if not views:
+    keys, scores = score(track(stream, total, "predict"), runs, options)
+    if not keys:
         raise DatasetError(
             f"{name_of(source)}: no image of a view that the runs in {_named(models)} know; " + "; ".join(notes[:3])
         )
-    notes += _absent(views, source, options.fusion)
-    fused = fuse(list(views.values()), first.task, options.fusion)
-    notes += [*_repeated(views), *fused.notes]
-    notes += [seen_note(len(seen))] if seen else []
-    result = Scores(first.task, views, fused, tuple(notes), provenance(runs), len(seen))
+    about = About(name_of(source), runs, tuple(notes), len(seen))
+    made = (joined(keys, scores[contrast], contrast, about, options.fusion) for contrast in scores)
+    plain, *beside = (replace(one, threshold=options.threshold) for one in made)
+    result = replace(plain, contrasts=dict(zip(options.contrasts_beside, beside, strict=True)))
     if calibration is not None:
         result = calibrated(result, calibration)
     if out is not None:
@@ -101,27 +99,33 @@ def _beside(source: Dataset | Path, models: Sequence[Path], out: Path, options: 
     own = [folder / BASELINE for folder in models if (folder / BASELINE).is_dir()]
     if not own:
         return
-    plain = replace(options, calibration=None, peers=False, flips=False, layer="")
+    plain = replace(options, calibration=None, peers=False, flips=False, layer="", contrasts=())
     write_tables(predict(source, own, options=plain), out / PREDICTIONS / BASELINE, own, plain)
 
 
-def _require_kind(dataset: Dataset, run: LoadedRun) -> None:
-    """Refuse patches under a network of whole mammograms, and mammograms under one of patches.
+def _judges(run: LoadedRun) -> str:
+    """What its network wants mammograms cut into: patches, tiles, or nothing."""
+    return PATCHES if run.recipe.task == PATCH else run.recipe.learns_from
+
+
+def _require_cut(dataset: Dataset, run: LoadedRun) -> None:
+    """Refuse patches and tiles under a network of whole mammograms, and mammograms under one of those.
 
     Raises:
         DatasetError: the one or the other.
     """
-    of_patches = PATCH in dataset.task_names()
-    if of_patches and run.recipe.task != PATCH:
+    cut, wanted = dataset.cut()[0], _judges(run)
+    if cut == wanted:
+        return
+    if not wanted:
         raise DatasetError(
-            f"{dataset.root}: a patch set, and the networks are of task {run.recipe.task}; give the dataset of "
-            "mammograms"
+            f"{dataset.root}: a set of {cut}, and the networks look at whole mammograms; give the dataset of mammograms"
         )
-    if run.recipe.task == PATCH and not of_patches:
-        raise DatasetError(
-            f"{dataset.root}: holds mammograms, and the networks look at patches; `ensemble-mammo heatmap` moves them "
-            "over mammograms, `predict` wants a patch set"
-        )
+    way = "`ensemble-mammo heatmap` moves them over mammograms, " if wanted == PATCHES else ""
+    raise DatasetError(
+        f"{dataset.root}: holds {cut or 'mammograms'}, and the networks look at {wanted}; {way}`predict` wants a set "
+        f"that `ensemble-mammo {wanted}` made"
+    )
 
 
 def _named(models: Sequence[Path]) -> str:
@@ -157,50 +161,3 @@ def _note_of_reading(runs: Mapping[View, list[LoadedRun]], options: PredictOptio
         return ""
     pairs = ", ".join(f"{one} as {other}" for one, other in zip(learned.classes, run.task.classes, strict=True))
     return f"the networks learned {learned.name}; their scores are read as {run.task.name}: {pairs}"
-
-
-def _score(
-    inputs: Iterator[Input], runs: Mapping[View, list[LoadedRun]], options: PredictOptions
-) -> tuple[dict[View, list[tuple[str, str]]], dict[View, list[NDArray[np.float64]]]]:
-    keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
-    scores: dict[View, list[NDArray[np.float64]]] = defaultdict(list)
-    waiting: dict[tuple[View, str], list[Input]] = defaultdict(list)
-    asked = asked_layers(runs, options.layer)
-
-    def run_batch(view: View, layer: str) -> None:
-        items = waiting.pop((view, layer))
-        keys[view] += [item.key for item in items]
-        scores[view].extend(scores_of(asked(view, layer), [item.pixels for item in items], options.flips))
-
-    for item in inputs:
-        batch = (item.view, item.collection)
-        waiting[batch].append(item)
-        if len(waiting[batch]) == options.batch_size:
-            run_batch(*batch)
-    for batch in list(waiting):
-        run_batch(*batch)
-    return keys, scores
-
-
-def _absent(views: Mapping[View, Predictions], source: Dataset | Path, fusion: Fusion) -> list[str]:
-    """A note on views that no exam has; fusion itself sees only gaps in those that are there.
-
-    Raises:
-        PredictionError: all views are required.
-    """
-    absent = [view.value for view in View if view not in views]
-    if absent and fusion.require_all_views:
-        raise PredictionError(
-            f"{name_of(source)}: no scores of {', '.join(absent)}; add the images (and networks), or leave "
-            "--require-all-views out to fuse the views present"
-        )
-    return [f"no scores of {', '.join(absent)}: the views present were fused"] if absent else []
-
-
-def _repeated(views: Mapping[View, Predictions]) -> list[str]:
-    notes = []
-    for view, table in views.items():
-        several = sum(number > 1 for number in table.images)
-        if several:
-            notes.append(f"{view}: exams with several images of this view, whose scores were averaged: {several}")
-    return notes

@@ -9,22 +9,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import ensemble_mammo
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.inputs.peers import write_peers
 from ensemble_mammo.records.files import write_text
-from ensemble_mammo.records.origin import BASELINE, ORIGIN, clear_predictions
+from ensemble_mammo.records.origin import BASELINE, CONTRASTS, ORIGIN, clear_predictions
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
-from ensemble_mammo.stages.predict.options import VALIDATION, PredictOptions, Scores
+from ensemble_mammo.stages.predict.options import VALIDATION, PredictOptions, Scores, contrast_name
 
 PREDICTIONS = "predictions"
 """The folder in `--out` that holds the tables."""
 
 
 def write_scores(scores: Scores, out: Path, models: Sequence[Path], options: PredictOptions) -> None:
-    """Write `out/predictions/`; what an earlier call left there goes.
+    """Write `out/predictions/`, and `contrasts/<value>/` in it where several contrasts were asked for.
+
+    What an earlier call left there goes.
 
     Raises:
         PredictionError: peers' tables were asked for, and cannot hold these.
@@ -33,6 +33,8 @@ def write_scores(scores: Scores, out: Path, models: Sequence[Path], options: Pre
     clear_predictions(folder / BASELINE)
     clear_predictions(folder)  # an earlier call may have had more views
     write_tables(scores, folder, models, options)
+    for contrast, beside in scores.contrasts.items():
+        write_tables(beside, folder / CONTRASTS / contrast_name(contrast), models, options)
     if options.peers:
         write_peers(folder, scores.levels())
 
@@ -53,12 +55,14 @@ def as_json(scores: Scores, models: Sequence[Path], fusion: Fusion) -> dict[str,
         "classes": list(scores.task.classes),
         "models": " ".join(str(folder) for folder in models),
         "fusion": fusion.rule,
+        "contrast": scores.contrast,
+        "threshold": scores.threshold,
         "notes": list(scores.notes),
         "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
         "runs": dict(scores.runs),
         "seen": scores.seen,
         "calibration": _calibration_as_json(scores),
-        "levels": {table.level: _rows(table, scores.sets.get(table.level)) for table in scores.levels()},
+        "levels": {table.level: _rows(table, scores) for table in scores.levels()},
         "disclaimer": "Not a medical device; for research.",
     }
 
@@ -78,7 +82,8 @@ def _calibration_as_json(scores: Scores) -> dict[str, Any] | None:
     }
 
 
-def _rows(table: Predictions, sets: list[tuple[str, ...]] | None) -> list[dict[str, Any]]:
+def _rows(table: Predictions, scores: Scores) -> list[dict[str, Any]]:
+    sets, called = scores.sets.get(table.level), scores.called(table)
     return [
         {
             "subject_id": subject,
@@ -86,7 +91,7 @@ def _rows(table: Predictions, sets: list[tuple[str, ...]] | None) -> list[dict[s
             "views": table.views[i],
             "images": table.images[i],
             "scores": dict(zip(table.classes, (float(s) for s in table.scores[i]), strict=True)),
-            "predicted": table.classes[int(np.argmax(table.scores[i]))],
+            "predicted": called[i],
         }
         | ({} if sets is None else {"set": list(sets[i]), "unsure": len(sets[i]) != 1})
         for i, (subject, exam) in enumerate(table.keys)

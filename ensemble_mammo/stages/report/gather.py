@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.calls import Acting
 from ensemble_mammo.merit.inputs.truth import ANY, Truth, truth_from_counts, truth_from_dataset
 from ensemble_mammo.merit.results import PredictionFile
 from ensemble_mammo.records.origin import Origin, read_origin
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.subject import View
+from ensemble_mammo.stages.report.acting import acting
 from ensemble_mammo.stages.report.matching import common_exams
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.read import SystemRead, levels_of, read_systems, unlabelled_exams
@@ -65,23 +67,32 @@ def gather(predictions: Sequence[str | Path | Predictions], truth: Truth, option
         for origin in origins
         if origin.seen
     ]
+    notes += [
+        f"images were given to the networks at contrast {origin.contrast:g}, in place of their recipes' own"
+        for origin in origins
+        if origin.contrast is not None
+    ]
     if truth.ordered:
         notes.append("true classes come from the order of the rows; no id confirms them")
     notes += [*labels.remarks, *options.remarks, *_truth_notes(given, predicted, labels, len(unlabelled))]
     held, validation_files = _validation(labels, options, given)
+    files = tuple(replace(file, system=name) for name, one in systems.items() for file in one.files)
+    _refuse_test_files(files, validation_files)
+    thresholds = acting(truth.task, options, rows[first], held, len(systems))
+    tested = {name: _judged(own, labels, thresholds) for name, own in rows.items()}
     study = Study(
         truth.task,
         labels,
         options,
         tuple(p for p in given if p.level in tuple(View)),
-        _judged(rows[first], labels),
+        tested[first],
         held,
-        {name: _judged(own, labels) for name, own in rows.items()} if others else {},
+        tested if others else {},
         systems[first].folders,
         bool(origins) and all(origin.out_of_fold for origin in origins),
         _fold_of(origins),
+        thresholds,
     )
-    files = tuple(replace(file, system=name) for name, one in systems.items() for file in one.files)
     exams = len({key for p in given for key in p.keys})
     return Gathered(study, rows[first], exams, files + validation_files, tuple(notes))
 
@@ -92,8 +103,11 @@ def _fold_of(origins: Sequence[Origin]) -> Mapping[str, int]:
     return first if all(origin.fold_of == first for origin in origins) else {}
 
 
-def _judged(rows: Mapping[str, Predictions], labels: Truth) -> dict[str, Judged]:
-    return {level: judged(p, labels) for level, p in rows.items()}
+def _judged(
+    rows: Mapping[str, Predictions], labels: Truth, thresholds: Mapping[str, Acting] | None = None
+) -> dict[str, Judged]:
+    cuts = {level: one.cut for level, one in (thresholds or {}).items()}
+    return {level: judged(p, labels, cuts.get(level)) for level, p in rows.items()}
 
 
 def _validation(
@@ -139,6 +153,17 @@ def _refuse_test_subjects(read: SystemRead, given: Sequence[Predictions]) -> Non
         raise PredictionError(
             f"--validation: {len(both)} of its subjects are among those judged, the first {both[0]!r}; give the "
             "predictions of other subjects, such as those of the split val"
+        )
+
+
+def _refuse_test_files(tested: Sequence[PredictionFile], validation: Sequence[PredictionFile]) -> None:
+    """Files without ids can be told apart by their bytes alone."""
+    known = {file.sha256 for file in tested}
+    same = [file.name for file in validation if file.sha256 in known]
+    if same:
+        raise PredictionError(
+            f"--validation: {same[0]} holds the very predictions that are judged; give those of other subjects, such "
+            "as of the split val"
         )
 
 

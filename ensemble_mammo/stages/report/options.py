@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.calls import HALF, Asked, threshold_asked
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.merit.inputs.columns import Columns
 from ensemble_mammo.merit.intervals import RESAMPLES
@@ -46,6 +47,9 @@ class ReportOptions:
     "prediction files of subjects outside the test: thresholds, temperature and conformal sets are fitted on them"
     validation_counts: str = ""
     "true classes of validation files without ids, as A=14,B=51,…; empty: from where the others come"
+    threshold: str | float = HALF
+    """of two classes: the score from which exams are called positive, as 0.3, or `recall=0.9` for one that is chosen on
+    the validation files, a level its own; 0.5: the class that scores highest"""
     sensitivity: float = 0.9
     "the sensitivity at which specificity is stated, and which the third threshold aims at"
     specificity: float = 0.9
@@ -84,6 +88,24 @@ class ReportOptions:
                 raise PredictionError(f"{name} {getattr(self, name):g}: expected a share between 0 and 1, such as 0.9")
         if not 0 <= self.plan_width < 1:
             raise PredictionError(f"plan width {self.plan_width:g}: expected a width between 0 and 1, such as 0.05")
+        asked = self.asked
+        if asked.recall is not None and not self.validation:
+            raise PredictionError(
+                f"--threshold recall={asked.recall:g}: no --validation; a threshold is chosen on predictions of "
+                "subjects outside the test alone: give their files (such as those of the split val), or a number"
+            )
         unknown = [name for name in self.tables if name not in TABLES]
         if unknown:
             raise PredictionError(f"tables {', '.join(unknown)}: expected {' or '.join(TABLES)}")
+
+    @property
+    def asked(self) -> Asked:
+        """The threshold that was asked for.
+
+        Raises:
+            PredictionError: it is none.
+        """
+        try:
+            return threshold_asked(self.threshold)
+        except ValueError as error:
+            raise PredictionError(f"--{error}") from error

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo import __version__
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.definitions import FIGURES, title_of
 from ensemble_mammo.merit.figures import confusion_matrix, undefined
 from ensemble_mammo.merit.fusion import incomplete
@@ -28,8 +29,8 @@ from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.contents import sections_of
 from ensemble_mammo.stages.report.gather import VALIDATION, gather
+from ensemble_mammo.stages.report.one_class import WARNING, one_class_warnings
 from ensemble_mammo.stages.report.options import ReportOptions
-from ensemble_mammo.stages.report.sections.baseline import WARNING
 from ensemble_mammo.stages.report.sections.calibration_study import calibrating, fitted
 from ensemble_mammo.stages.report.study import Judged, Study
 from ensemble_mammo.stages.report.wording import figure_key
@@ -75,9 +76,16 @@ def report(
         options.resamples,
         options.seed,
         gathered.files,
-        (*warned, *_few_notes(study), *gathered.notes, *_undefined_notes(figures, confusion, truth.task)),
+        (
+            *one_class_warnings(study),
+            *warned,
+            *_few_notes(study),
+            *gathered.notes,
+            *_undefined_notes(figures, confusion, truth.task),
+        ),
         _versions(),
         sections,
+        study.thresholds,
     )
     if out is not None:
         _write(found, study, out)
@@ -127,7 +135,7 @@ def _counts(one: Judged, rows: Predictions, labels: Truth, exams: int) -> LevelC
         incomplete=incomplete(rows, known),
         absent=exams - len(rows),
         unlabelled=int((~known).sum()),
-        majority=float(np.bincount(one.true).max() / len(one.true)),
+        majority=floor_of(one.true),
     )
 
 

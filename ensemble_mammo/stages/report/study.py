@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import Acting, called_classes
 from ensemble_mammo.merit.figures import UndefinedFigureWarning
 from ensemble_mammo.merit.inputs.truth import UNKNOWN, Truth
 from ensemble_mammo.merit.intervals import Cases, Interval, intervals
@@ -29,6 +30,8 @@ class Judged:
     "[N] true classes as numbers from 0"
     positive: tuple[int, ...]
     "numbers of the classes counted as positive"
+    cut: float | None = None
+    "of two classes, the positive score from which an exam is called positive; None: the class that scores highest"
 
     @property
     def level(self) -> str:
@@ -42,13 +45,13 @@ class Judged:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """[N] numbers of the classes that score highest (of equal ones the lowest)."""
-        return self.rows.scores.argmax(axis=1)
+        """[N] numbers of the classes that exams are called: the highest (of equal ones the lowest), or by the cut."""
+        return called_classes(self.rows.scores, self.positive, self.cut)
 
     @property
     def cases(self) -> Cases:
         """As the bootstrap wants them."""
-        return Cases(self.true, self.rows.scores, self.rows.subject_ids, self.positive)
+        return Cases(self.true, self.rows.scores, self.rows.subject_ids, self.positive, self.cut)
 
     @property
     def is_positive(self) -> NDArray[np.bool_]:
@@ -90,11 +93,17 @@ class Study:
     "whether each subject was predicted by networks that never saw her, fold by fold"
     fold_of: Mapping[str, int] = field(default_factory=dict)
     "subject_id -> the fold that she was held out of; empty: not known"
+    thresholds: Mapping[str, Acting] = field(default_factory=dict)
+    "level -> the threshold that its exams are called at; of tasks of two classes"
 
     @property
     def top(self) -> Judged:
         """The level that matters most: the subject, else the last of the breasts or views that are there."""
         return self.levels[list(self.levels)[-1]]
+
+    def cut_of(self, level: str) -> float | None:
+        """The cut of a level; None where exams are called the class that scores highest."""
+        return self.thresholds[level].cut if level in self.thresholds else None
 
     @cached_property
     def figures(self) -> Mapping[str, Mapping[str, Interval]]:
@@ -105,12 +114,12 @@ class Study:
             return {level: intervals(one.cases, *drawn) for level, one in self.levels.items()}
 
 
-def judged(rows: Predictions, truth: Truth) -> Judged:
-    """The rows whose true class is known."""
+def judged(rows: Predictions, truth: Truth, cut: float | None = None) -> Judged:
+    """The rows whose true class is known, called positive from a cut where one is given."""
     true = truth.of(rows)
     known = true != UNKNOWN
     positive = tuple(rows.classes.index(name) for name in truth.task.positive)
-    return Judged(rows_taken(rows, known), true[known], positive)
+    return Judged(rows_taken(rows, known), true[known], positive, cut)
 
 
 def rows_taken(rows: Predictions, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:

@@ -17,10 +17,10 @@ from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, Dataset, read_description
+from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.recipe import HAND_FEATURES, Recipe
 from ensemble_mammo.records.subject import ANY, View
-from ensemble_mammo.records.task import TASKS, Task
+from ensemble_mammo.records.task import TASKS, TILES, Task
 from ensemble_mammo.stages.train.options import TrainOptions
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
             f"{' and '.join(needs)} needs validation images and {name} has none: "
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
         )
-    _check_patch_size(dataset, recipe)
+    _check_cut(dataset, recipe)
     if recipe.network.name == HAND_FEATURES and dataset.preparation.outside != "black":
         log.warning("%s: the background is kept, so hand-made features measure it with the breast", dataset.root)
     if recipe.train.keep == "best-auc" and len(task.classes) != 2:
@@ -131,17 +131,28 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
         log.warning("%s: train.epochs = %d ends before the last of train.stages begins", name, recipe.train.epochs)
 
 
-def _check_patch_size(dataset: Dataset, recipe: Recipe) -> None:
-    """Patches enter a network at their own size: a heatmap cuts squares of the input's size from its images."""
-    if not (dataset.root / DESCRIPTION).is_file():
-        return
-    size = read_description(dataset.root).get("patches", {}).get("size_px")
-    if size is not None and (recipe.input.height, recipe.input.width) != (size, size):
+def _check_cut(dataset: Dataset, recipe: Recipe) -> None:
+    """Patches and tiles enter a network that is made for them, patches at their own size.
+
+    A heatmap cuts squares of the input's size from its images; a network that learned from tiles without weights of
+    another source sees them as they are.
+    """
+    cut, size = dataset.cut()
+    wanted = recipe.learns_from
+    if cut != wanted:
+        way = f"cut it with `ensemble-mammo {wanted}`" if wanted else "the dataset that they were cut from"
         raise RecipeError(
-            f"{dataset.root}: patches of {size} x {size} pixels, the recipe's input is {recipe.input.height} x "
-            f"{recipe.input.width}; cut them with `patches --size {recipe.input.height}`, or set input.height and "
-            f"input.width to {size}"
+            f"{dataset.root}: holds {cut or 'mammograms'}, and the recipe learns from {wanted or 'mammograms'}; "
+            f"take another recipe, or {way}"
         )
+    resized = cut == TILES and recipe.network.pretrained not in ("none", "run")
+    if not size or resized or recipe.input.size == (size, size):
+        return
+    raise RecipeError(
+        f"{dataset.root}: {cut} of {size} x {size} pixels, the recipe's input is {recipe.input.height} x "
+        f"{recipe.input.width}; cut them with `{cut} --size {recipe.input.height}`, or set input.height and "
+        f"input.width to {size}"
+    )
 
 
 def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ensemble_mammo.errors import RecipeError, RunError
-from ensemble_mammo.learning import events, loop, record
+from ensemble_mammo.learning import loop, record
 from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
+from ensemble_mammo.learning.events import Board
 from ensemble_mammo.learning.imitation import Teacher, imitation_of, teacher_of
 from ensemble_mammo.learning.layers import output_names
 from ensemble_mammo.learning.logistic import logistic_lesson
@@ -157,15 +158,16 @@ def _run(
     def at_epoch_end(state: State, judged: Judgement) -> None:
         record.write_state(folder, state, identity)
         record.write_history(folder, state)
-        events.show_epoch(board, state.history[-1], judged, samples["val"].targets, classes)
+        board.show_epoch(state, judged, samples["val"].targets, setting.recipe.network, identity.passport.classes)
         log.info("%s", _line(identity.passport.name, state.history[-1], setting.recipe.train.epochs))
 
     record.write_info(folder, about("running"))
-    board = events.open_events(folder / record.EVENTS, state.epoch)
+    board = Board(folder / record.EVENTS, state.epoch)
     try:
         if not state.epoch:
-            events.show_samples(board, samples["train"], setting.recipe.augment, setting.seed)
-        loop.fit(state, samples["train"], samples["val"], setting, at_epoch_end)
+            board.show_samples(samples["train"], setting.recipe.augment, setting.seed)
+        watched = replace(setting, progress=board.watching(setting.progress))
+        loop.fit(state, samples["train"], samples["val"], watched, at_epoch_end)
     except BaseException as error:
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         record.write_info(folder, about("unfinished") | {"stopped_by": reason})

@@ -9,11 +9,12 @@ from pathlib import Path
 from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.workflows.reproduce.infn import infn
+from ensemble_mammo.workflows.reproduce.networks import TableOptions, measured
 from ensemble_mammo.workflows.reproduce.result import Reproduction
 from ensemble_mammo.workflows.reproduce.scuccimarra import scuccimarra
 from ensemble_mammo.workflows.reproduce.shen import shen
 
-__all__ = ["PACKS", "ReproduceOptions", "Reproduction", "reproduce"]
+__all__ = ["PACKS", "ReproduceOptions", "Reproduction", "TableOptions", "reproduce"]
 
 PACKS = ("infn", "shen", "scuccimarra")
 """What can be reproduced."""
@@ -27,6 +28,8 @@ class ReproduceOptions:
     "(id of a published result, report.json of our run); packs shen and scuccimarra"
     seed: int = 0
     "of divisions"
+    measure: TableOptions | None = None
+    "scuccimarra: the published table whose networks are trained and judged anew, on tile sets"
 
 
 def reproduce(
@@ -36,9 +39,10 @@ def reproduce(
 
     Args:
         pack: one of `PACKS`.
-        source: infn: the folder of the prediction files; shen: that of CBIS-DDSM's tables; scuccimarra: none.
+        source: infn: the folder of the prediction files; shen: that of CBIS-DDSM's tables; scuccimarra: none, or with
+            `options.measure` the folder of tile sets (`networks.measured` says which).
         out: the folder to write to.
-        options: reports of our runs.
+        options: reports of our runs, or the table to be measured.
 
     Raises:
         PredictionError: an unknown pack, or files that do not fit it.
@@ -48,7 +52,9 @@ def reproduce(
     obtained = dict(options.obtained)
     if pack not in PACKS:
         raise PredictionError(f"pack {pack!r} is not one of {', '.join(PACKS)}")
-    if pack == "infn":
+    if options.measure is not None:
+        found = _measured(pack, source, out, options)
+    elif pack == "infn":
         if source is None:
             raise PredictionError("infn: give the folder of the published prediction files (predictions_ccr.txt, …)")
         if obtained:
@@ -58,8 +64,30 @@ def reproduce(
         found = shen(source, obtained, options.seed)
     else:
         if source is not None:
-            raise PredictionError(f"{source}: scuccimarra reads no data; give reports as --obtained ID=REPORT.json")
+            raise PredictionError(
+                f"{source}: scuccimarra reads no data without --table; give reports as --obtained ID=REPORT.json, or "
+                "the table whose networks shall be trained on the tile sets there"
+            )
         found = scuccimarra(obtained)
     if out is not None:
         write_text(out / "reproduce.json", json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
     return found
+
+
+def _measured(pack: str, source: Path | None, out: Path | None, options: ReproduceOptions) -> Reproduction:
+    """Train the networks of a published table.
+
+    Raises:
+        PredictionError: another pack, no tile sets, no folder to write to, or reports besides.
+    """
+    assert options.measure is not None
+    if pack != "scuccimarra":
+        raise PredictionError(f"--table is of scuccimarra, not of {pack}; leave it out")
+    if source is None or out is None:
+        raise PredictionError(
+            "--table trains networks: give the folder of tile sets (set-6, set-8, set-9 and those to be judged on), "
+            "and --out"
+        )
+    if options.obtained:
+        raise PredictionError("--table measures anew: leave --obtained out")
+    return measured(source, out, options.measure)

@@ -82,11 +82,12 @@ def test_the_gain_is_that_over_the_best_single_view_and_the_lead_says_it(density
     _, section = density
     tables = tables_of(section)
     singles = [one.value for one in column(tables["fusion-subsets"], "accuracy")[:4]]
-    whole, best, gain, mean, over, some = column(tables["fusion-gain"], "accuracy")
+    whole, best, gain, mean, over, some, floor = column(tables["fusion-gain"], "accuracy")
     assert best.value == max(singles)
     assert gain.value == pytest.approx(whole.value - max(singles))
     assert (mean.value, over.value) == pytest.approx((np.mean(singles), whole.value - np.mean(singles)))
     assert some.value >= whole.value
+    assert floor == np.bincount(density[0].top.true).max() / len(density[0].top.true)
     assert section.lead.startswith(f"Four views together: accuracy {whole.value:.2f} (")
     gained = f"gain {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})".replace("-", "−")
     assert f"{gained}: {verdict(gain)}." in section.lead

@@ -166,7 +166,7 @@ def test_exams_of_one_side_everywhere_leave_the_section_with_its_reason():
     found = section(of_one_side(study, False, study.levels))
     count = int((~study.top.is_positive).sum())
     assert found.lead.startswith(f"Undefined at level subject: all {count} exams are truly not dense")
-    assert not found.tables
+    assert [one.name for one in found.tables] == ["called"]
     assert "all exams are truly not dense" in found.notes[0]
 
 
@@ -220,7 +220,12 @@ def test_subjects_with_several_exams_widen_delongs_interval():
 def test_all_of_it_goes_into_json():
     found = section(study_made(skill=0.7))
     held = json.loads(json.dumps(found.as_json(), allow_nan=False))
-    assert set(held["tables"]) == {"two-class-figures", "operating-points", "operating-points-of-other-levels"}
+    assert set(held["tables"]) == {
+        "called",
+        "two-class-figures",
+        "operating-points",
+        "operating-points-of-other-levels",
+    }
     assert set(held["charts"]) == {"roc", "precision-recall"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.compare import difference, drawn_figures
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.intervals import Interval
@@ -20,12 +21,11 @@ from ensemble_mammo.records.origin import BASELINE
 from ensemble_mammo.records.predictions import Predictions
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.matching import common_exams
+from ensemble_mammo.stages.report.one_class import WARNING
 from ensemble_mammo.stages.report.read import levels_of, read_given
 from ensemble_mammo.stages.report.study import Study, judged
 from ensemble_mammo.stages.report.wording import figure_title, level_in_words, number, shown_figures
 
-WARNING = "WARNING: "
-"""Begins a note that must not be passed over."""
 _HERE = "here"
 """What the network's predictions are called where the two are matched."""
 
@@ -58,7 +58,8 @@ def _of_predictions(study: Study, folder: Path) -> Section:
         f"{level_in_words(one.level)}, {one}" for one in below
     )
     cells: list[list[Cell]] = [
-        [one.level, one.exams, figure_title(study.task, one.name), one.here, one.theirs, one.apart] for one in gains
+        [one.level, one.exams, figure_title(study.task, one.name), one.here, one.theirs, one.apart, one.floor]
+        for one in gains
     ]
     columns = {
         "level": "level",
@@ -67,11 +68,15 @@ def _of_predictions(study: Study, folder: Path) -> Section:
         "here": "network",
         "baseline": "baseline",
         "difference": "difference",
+        "floor": "most frequent class",
     }
     caption = (
         "On the exams that both have. Difference: network minus baseline, with the 95 % interval of the paired "
-        "bootstrap over subjects. Marked: the network is below its baseline in a leading figure."
+        "bootstrap over subjects. Marked: the network is below its baseline in a leading figure. Most frequent class: "
+        "the accuracy of always naming it."
     )
+    if study.options.asked.recall is not None:
+        caption += " The baseline is called by its highest score, since the threshold was chosen for the network."
     marked = frozenset(place for place, one in enumerate(gains) if one in below)
     return Section(
         "baseline",
@@ -93,6 +98,7 @@ class _Gain:
     here: Interval
     theirs: Interval
     apart: Interval
+    floor: float | None = None
 
     def __str__(self) -> str:
         apart, sign = self.apart, "+" if self.apart.value > 0 else ""
@@ -110,10 +116,12 @@ def leading_figures(task: Task) -> tuple[str, ...]:
 
 def _gains(study: Study, here: Predictions, theirs: Predictions) -> list[_Gain]:
     """The shown figures of both at one level, row i being the same exam."""
-    ours = judged(here, study.truth)
+    cut = study.cut_of(here.level)
+    ours = judged(here, study.truth, cut)
     options = study.options
     both = [
-        drawn_figures(replace(ours.cases, scores=one.scores), options.resamples, options.seed) for one in (here, theirs)
+        drawn_figures(replace(ours.cases, scores=one.scores, cut=own), options.resamples, options.seed)
+        for one, own in ((here, cut), (theirs, cut if options.asked.recall is None else None))
     ]
     return [
         _Gain(
@@ -124,6 +132,7 @@ def _gains(study: Study, here: Predictions, theirs: Predictions) -> list[_Gain]:
             both[0].interval(name),
             both[1].interval(name),
             difference(both[0], both[1], name)[0],
+            floor_of(ours.true) if name == "accuracy" else None,
         )
         for name in shown_figures(study.task)
         if name in both[0].values
@@ -137,7 +146,14 @@ def _of_report(study: Study, path: Path) -> Section:
     for level in study.levels:
         ours = study.figures[level]
         rows += [
-            [level, title_of(name), ours[name], theirs[level][name], ours[name].value - theirs[level][name].value]
+            [
+                level,
+                title_of(name),
+                ours[name],
+                theirs[level][name],
+                ours[name].value - theirs[level][name].value,
+                floor_of(study.levels[level].true) if name == "accuracy" else None,
+            ]
             for name in names
             if name in theirs.get(level, {}) and name in ours
         ]
@@ -163,6 +179,7 @@ def _of_report(study: Study, path: Path) -> Section:
                     "here": "here",
                     "baseline": "baseline",
                     "difference": "difference",
+                    "floor": "most frequent class",
                 },
                 rows,
                 "The two reports are compared as they are; to test the difference on the same exams, report both as "

@@ -104,11 +104,12 @@ def _notes(study: Study, found: Mapping[str, LevelFound]) -> list[str]:
     if not study.validation and not by_folds(study):
         count = len(set(study.top.rows.subject_ids))
         return [
+            *_threshold_note(study),
             f"no temperature and no conformal sets: {count} subjects are too few to fit them fold by fold, expected "
             f"{FEWEST_SUBJECTS} or more; or give prediction files of other subjects (of the split val, say) with "
-            "--validation"
+            "--validation",
         ]
-    notes = [] if study.validation else [_source(study)]
+    notes = _threshold_note(study) + ([] if study.validation else [_source(study)])
     absent = [level for level, one in found.items() if one.fit is None]
     if absent:
         notes.append(f"no validation exams of {', '.join(absent)}: no temperature and no sets there")
@@ -128,6 +129,13 @@ def _notes(study: Study, found: Mapping[str, LevelFound]) -> list[str]:
     if top.sets and empty:
         notes.append(f"no exam is truly {', '.join(empty)}: its coverage is undefined")
     return [*notes, *_shared(study)]
+
+
+def _threshold_note(study: Study) -> list[str]:
+    """A note where exams are called otherwise than this section takes them."""
+    if study.top.cut is None:
+        return []
+    return ["this section looks at the class that scores highest and at its score, whatever the threshold"]
 
 
 def _source(study: Study) -> str:

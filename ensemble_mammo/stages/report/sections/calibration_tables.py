@@ -53,7 +53,15 @@ def levels_table(found: Mapping[str, LevelFound]) -> Table:
         figures = {name: one.figures[f"before.{name}"] for name in _LEVEL_FIGURES}
         shares = np.bincount(one.judged.true) / len(one.judged.true)
         rows.append(
-            [level, len(one.judged.true), *figures.values(), one.perfect, one.surplus, float(1 - (shares**2).sum())]
+            [
+                level,
+                len(one.judged.true),
+                *figures.values(),
+                one.perfect,
+                one.surplus,
+                float(1 - (shares**2).sum()),
+                float(shares.max()),
+            ]
         )
         if figures["gap"].low > 0 or figures["gap"].high < 0:
             marked.add(place)
@@ -62,6 +70,7 @@ def levels_table(found: Mapping[str, LevelFound]) -> Table:
         "perfect": "ECE if perfect",
         "surplus": "p of such an ECE if perfect",
         "floor": "Brier of class shares",
+        "most_frequent": "accuracy of the most frequent class",
     }
     return Table(
         "calibration-levels",

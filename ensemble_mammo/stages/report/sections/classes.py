@@ -22,9 +22,9 @@ _KINDS: Mapping[str, tuple[str, str]] = {
 """figure -> its heading, and what is measured."""
 
 _METHOD = (
-    "An exam is called the class that scores highest. F1: harmonic mean of recall and precision. AUC of a class: of "
-    "its score, against all other classes together; ties count half. Limits: 95 %, percentile bootstrap over subjects. "
-    "A resample in which a figure is undefined does not count for it."
+    "An exam is called the class that scores highest, or what the threshold says where one was given. F1: harmonic "
+    "mean of recall and precision. AUC of a class: of its score, against all other classes together; ties count half. "
+    "Limits: 95 %, percentile bootstrap over subjects. A resample in which a figure is undefined does not count for it."
 )
 
 

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.compare import COMPARED, Contest, Drawn, beyond_chance, contest, drawn_figures
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Section, Table
@@ -94,9 +95,11 @@ def _figures_table(study: Study, done: str, drawn: Mapping[str, Drawn]) -> Table
     for level in LEVELS:
         for system, one in ((name, levels[level]) for name, levels in study.systems.items() if level in levels):
             made = drawn[system] if level == done else _drawn(study, one)
-            rows.append([level, system, len(one.true), *(made.interval(name) for name in names)])
+            figures = [made.interval(name) for name in names]
+            rows.append([level, system, len(one.true), *figures, floor_of(one.true)])
     columns = {"level": "level", "system": "system", "exams": "exams"}
     columns |= {figure_key(study.task, name): figure_title(study.task, name) for name in names}
+    columns |= {"floor": "most frequent class"}
     return Table("comparison-figures", "Each system at each level, on the exams that all have", columns, rows)
 
 

@@ -31,6 +31,8 @@ class Ensemble:
     "the rule in use, with `breast_to_subject` written out"
     positive: tuple[int, ...]
     "numbers of the positive classes"
+    cut: float | None = None
+    "the threshold that acts at the fused level; None: exams are called the class that scores highest"
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -45,7 +47,8 @@ class Ensemble:
     def members(self) -> Members:
         """The labelled exams."""
         known = self.labelled
-        return Members(self.scores, self.true, self.rows.subject_ids, self.views, self.positive).taken(known)
+        of_all = Members(self.scores, self.true, self.rows.subject_ids, self.views, self.positive, self.cut)
+        return of_all.taken(known)
 
 
 def ensemble_of(study: Study) -> Ensemble | None:
@@ -55,7 +58,8 @@ def ensemble_of(study: Study) -> Ensemble | None:
     given.sort(key=lambda p: list(View).index(View(p.level)))
     if len(given) < 2:
         return None
-    rows = fuse(given, study.task, fusion).levels[fused_level([View(p.level) for p in given])]
+    level = fused_level([View(p.level) for p in given])
+    rows = fuse(given, study.task, fusion).levels[level]
     true = study.truth.of(rows)
     if (true == UNKNOWN).all():
         return None
@@ -66,6 +70,7 @@ def ensemble_of(study: Study) -> Ensemble | None:
         tuple(View(p.level) for p in given),
         replace(fusion, breast_to_subject=fusion.breast_to_subject or study.task.breast_to_subject),
         tuple(study.task.classes.index(name) for name in study.task.positive),
+        study.cut_of(level),
     )
 
 

@@ -39,6 +39,7 @@ def section(study: Study) -> Section | None:
     grave = int((np.abs(top.predicted - top.true) > 1).sum()) if study.task.ordinal else 0
     are = "is" if len(order) == 1 else "are"
     lead = f"{level_in_words(top.level, True)}: {len(order)} of {total} exams {are} put in a wrong class"
+    lead = lead if top.cut is None else f"{lead} at the threshold {top.cut:.3g}"
     lead += f", {grave} of them by two classes or more." if study.task.ordinal else "."
     shown = order[:_ROWS_SHOWN]
     table = Table(
@@ -55,7 +56,9 @@ def section(study: Study) -> Section | None:
             "views": "views",
         },
         [_row(top, i, number, study) for number, i in enumerate(shown, start=1)],
-        "Ordered by how many classes lie between, then by how far the called class scored above the true one.",
+        "Ordered by how far the score lies on the wrong side of the threshold."
+        if top.cut is not None
+        else "Ordered by how many classes lie between, then by how far the called class scored above the true one.",
     )
     return Section(
         "errors",
@@ -69,6 +72,8 @@ def section(study: Study) -> Section | None:
 def _worst_first(top: Judged) -> list[int]:
     rows = np.arange(len(top.true))
     confidence = top.scores[rows, top.predicted] - top.scores[rows, top.true]
+    if top.cut is not None:
+        confidence = np.abs(top.positive_score - top.cut)
     distance = np.abs(top.predicted - top.true)
     wrong = np.flatnonzero(distance)
     return [int(i) for i in sorted(wrong, key=lambda i: (-distance[i], -confidence[i], i))]

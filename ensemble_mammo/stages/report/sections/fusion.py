@@ -180,7 +180,7 @@ def _learned_tables(studied: Studied, learned: Learned, source: str) -> tuple[Ta
         "difference": f"{title_of(main)}, against the rule in use",
         "log_loss_difference": "log loss, against the rule in use",
     }
-    caption = f"{source} Log loss: mean of -ln of the true class's score; lower is better."
+    caption = f"{source} Log loss: mean of -ln of the true class's score; lower is better.{studied.beside}"
     weights: list[list[Cell]] = [
         [view.value, float(own.mean()), float(own.min()), float(own.max())]
         for view, own in zip(members.views, learned.weights.T, strict=True)

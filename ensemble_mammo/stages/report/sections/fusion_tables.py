@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_mammo.merit.calls import called_classes, floor_of
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.disagreement import strata
 from ensemble_mammo.merit.intervals import Interval
@@ -40,6 +41,18 @@ class Studied:
     def singles(self) -> list[int]:
         """The places of single views."""
         return list(range(len(self.members.views)))
+
+    @property
+    def floor(self) -> float:
+        """The accuracy of always naming the most frequent class."""
+        return floor_of(self.members.true)
+
+    @property
+    def beside(self) -> str:
+        """What must be known of every accuracy of these candidates."""
+        cut = self.members.cut
+        at = "" if cut is None else f" Accuracy: every row is called at the threshold {cut:.3g}."
+        return f"{at} Always naming the most frequent class has an accuracy of {self.floor:.3f}."
 
     def label(self, place: int) -> str:
         """The views of a subset, as CC_R+MLO_R."""
@@ -77,6 +90,7 @@ def gain_table(studied: Studied) -> Table:
             *(judgement.interval(n, lambda v: v[..., studied.whole] - v[..., singles].mean(-1)) for n in names),
         ],
         ["some view is right", *(any_right if name == "accuracy" else None for name in names)],
+        ["most frequent class", *(studied.floor if name == "accuracy" else None for name in names)],
     ]
     return Table(
         "fusion-gain",
@@ -99,7 +113,7 @@ def subset_table(studied: Studied) -> Table:
         "Every subset of the views",
         {"views": "views", "number": "number", **_headings(studied, "all views")},
         rows,
-        "The same exams in every row, fused by the rule in use; differences are paired.",
+        "The same exams in every row, fused by the rule in use; differences are paired." + studied.beside,
     )
 
 
@@ -115,7 +129,8 @@ def number_table(studied: Studied) -> Table:
         "By number of views",
         {"number": "views", "subsets": "subsets", **_headings(studied, "all views")},
         rows,
-        "Means over all subsets of that size; the row of all but one says what a missing view costs on average.",
+        "Means over all subsets of that size; the row of all but one says what a missing view costs on average."
+        + studied.beside,
     )
 
 
@@ -137,7 +152,7 @@ def rule_table(studied: Studied, study: Study) -> Table:
     )
     if studied.ensemble.fusion.weights:
         caption += " Weights given are kept, except in the median, which takes none."
-    return Table("fusion-rules", "Every rule of fusion", columns, rows, caption, used)
+    return Table("fusion-rules", "Every rule of fusion", columns, rows, caption + studied.beside, used)
 
 
 def same_rule(one: Fusion, other: Fusion) -> bool:
@@ -149,14 +164,24 @@ def gap_tables(members: Members, ensemble: Ensemble) -> tuple[Table, ...]:
     """Accuracy by number of views present; no table where no exam lacks one."""
     if (members.present == len(members.views)).all():
         return ()
-    named = fused(members.scores, members.views, ensemble.fusion).argmax(axis=1)
+    scores = fused(members.scores, members.views, ensemble.fusion)
+    named = called_classes(scores, members.positive, members.cut)
     found = strata(members.present, named == members.true)
-    rows: list[list[Cell]] = [[one.number, one.exams, one.right, one.accuracy] for one in reversed(found)]
+    rows: list[list[Cell]] = [
+        [one.number, one.exams, one.right, one.accuracy, floor_of(members.true[members.present == one.number])]
+        for one in reversed(found)
+    ]
     return (
         Table(
             "fusion-gaps",
             "Exams that lack views",
-            {"views": "views present", "exams": "exams", "right": "right", "accuracy": "accuracy"},
+            {
+                "views": "views present",
+                "exams": "exams",
+                "right": "right",
+                "accuracy": "accuracy",
+                "floor": "most frequent class",
+            },
             rows,
             "Other exams in each row, so the difference is not the cost of a view alone: women whose exams lack views "
             "may differ. Intervals are Wilson's, as if exams were independent.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.definitions import title_of
 from ensemble_mammo.merit.figures import UndefinedFigureWarning
 from ensemble_mammo.merit.intervals import Cases, intervals
@@ -35,10 +36,17 @@ def section(study: Study) -> Section | None:
     shown = {name: title_of(name) for name in names if name in first}
     named = {"system": "system"} if study.systems else {}
     rows: list[list[Cell]] = [
-        [*([name] if named else []), len(one.true), len(set(one.subjects)), *(found[name][key] for key in shown)]
+        [
+            *([name] if named else []),
+            len(one.true),
+            len(set(one.subjects)),
+            *(found[name][key] for key in shown),
+            floor_of(one.true),
+        ]
         for name, one in cases.items()
     ]
     columns = named | {"images": "images", "subjects": "subjects"} | shown
+    columns |= {"floor": "most frequent class"}
     said = ", ".join(f"{title} {figure(first[name])}" for name, title in list(shown.items())[:2])
     lead = f"{counted(len(next(iter(cases.values())).true), 'image')} on their own: {said}."
     table = Table("image-classes", "Figures of single images", columns, rows)
@@ -53,4 +61,5 @@ def _cases(levels: Mapping[str, Judged]) -> Cases:
         np.concatenate([one.scores for one in views]),
         [subject for one in views for subject in one.rows.subject_ids],
         views[0].positive,
+        None if views[0].cut is None else np.concatenate([np.full(len(one.true), one.cut) for one in views]),
     )

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import HALF, floor_of
 from ensemble_mammo.merit.delong import AucCovariance, delong
 from ensemble_mammo.merit.inputs.truth import ANY
 from ensemble_mammo.merit.intervals import Interval, bootstrap, interval
 from ensemble_mammo.merit.roc import RATES, curve_figures, sensitivities, steps_of
 from ensemble_mammo.merit.sections import Cell, Line, LineChart, Section, Table
-from ensemble_mammo.merit.thresholds import HALF, Called, Threshold, called_at, calling_figures
+from ensemble_mammo.merit.thresholds import Called, Threshold, called_at, calling_figures
 from ensemble_mammo.records.origin import read_origin
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.report.options import ReportOptions
@@ -24,14 +25,15 @@ from ensemble_mammo.stages.report.wording import counted, figure, listed, number
 
 Floats = NDArray[np.float64]
 
-_THRESHOLD = Threshold(f"{HALF:g}", HALF, "fixed")
+_CUT = Threshold("threshold", 0.0, "fixed")
+"""Of `Pooled.above`: nothing below an image's own threshold is called."""
 
 _METHOD = (
     "The rows of all views together: one a view of an exam, with the class of that view. The score is the sum of the "
     "scores of the positive classes; nothing is fused. AUC with limits by DeLong's method with the sums over subjects "
     "of Obuchowski (Biometrics 1997), since the images of a subject are not independent; all other limits by the "
     "percentile bootstrap over subjects, who are drawn with all their images. Average precision: step by step, without "
-    f"interpolation. An image is called positive at a score of {HALF:g} or more."
+    "interpolation. An image is called positive at a score equal to the threshold of its view or above."
 )
 
 
@@ -49,6 +51,8 @@ class Pooled:
     "[N]"
     averaged: int
     "rows that are the mean of several images"
+    above: Floats
+    "[N] score minus the threshold of the view; called positive at 0 and more"
 
     @property
     def two_sided(self) -> bool:
@@ -61,11 +65,11 @@ class Pooled:
         return delong(self.positive, self.score, self.subjects)
 
     def figures(self, options: ReportOptions) -> tuple[dict[str, Interval], Called]:
-        """Figures of the curves, and what calling at 0.5 comes to, with limits."""
+        """Figures of the curves, and what calling at the threshold comes to, with limits."""
         wanted = options.sensitivity, options.specificity
 
         def statistic(times: Floats) -> dict[str, Floats]:
-            calls = calling_figures(self.positive, self.score, [HALF], times)
+            calls = calling_figures(self.positive, self.above, [_CUT.value], times)
             curves = curve_figures(self.positive, self.score, *wanted, times)
             return curves | {f"calls {name}": value for name, value in calls.items()}
 
@@ -73,7 +77,7 @@ class Pooled:
         of_calls = {name.removeprefix("calls "): value for name, value in drawn.items() if name.startswith("calls ")}
         values = curve_figures(self.positive, self.score, *wanted)
         figures = {name: interval(float(value), drawn.get(name, np.empty(0))) for name, value in values.items()}
-        return figures, called_at(self.positive, self.score, [_THRESHOLD], of_calls)[0]
+        return figures, called_at(self.positive, self.above, [_CUT], of_calls)[0]
 
     def curve(self, times: Floats | None = None) -> Floats:
         """The ROC curve at `RATES`, [..., G]."""
@@ -114,7 +118,18 @@ def pooled(levels: Mapping[str, Judged], system: str = "") -> Pooled:
         np.concatenate([np.empty(0), *(one.positive_score for one in views)]),
         tuple(subject for one in views for subject in one.rows.subject_ids),
         sum(number > 1 for one in views for number in one.rows.images),
+        np.concatenate([np.empty(0), *(one.positive_score - _cut_of(one) for one in views)]),
     )
+
+
+def _cut_of(one: Judged) -> float:
+    return HALF if one.cut is None else one.cut
+
+
+def _at(study: Study) -> str:
+    """`at 0.3`; where views have thresholds of their own, that."""
+    cuts = {_cut_of(one) for level, one in study.levels.items() if level in tuple(View)}
+    return f"at {next(iter(cuts)):g}" if len(cuts) == 1 else "at the view's threshold"
 
 
 def _table(found: list[tuple[Pooled, dict[str, Interval], Called]], study: Study) -> Table:
@@ -126,8 +141,8 @@ def _table(found: list[tuple[Pooled, dict[str, Interval], Called]], study: Study
         "specificity_at": f"specificity at sensitivity {options.sensitivity:g}",
         "prevalence": f"share {positive}",
     }
-    calls = {name: f"{name} at {HALF:g}" for name in ("accuracy", "sensitivity", "specificity")}
-    calls |= {name: f"{name.upper()} at {HALF:g}" for name in ("ppv", "npv")}
+    calls = {name: f"{name} {_at(study)}" for name in ("accuracy", "sensitivity", "specificity")}
+    calls |= {name: f"{name.upper()} {_at(study)}" for name in ("ppv", "npv")}
     about = {"images": "images", "subjects": "subjects", "positive": positive, "auc_delong": "AUC, DeLong limits"}
     named = {"system": "system"} if study.systems else {}
     rows: list[list[Cell]] = [
@@ -139,11 +154,13 @@ def _table(found: list[tuple[Pooled, dict[str, Interval], Called]], study: Study
             one.area.interval(),
             *(figures[name] for name in curves),
             *(called.figures[name] for name in calls),
+            floor_of(one.positive),
         ]
         for one, figures, called in found
     ]
+    floor = {"floor": "most frequent class" if len(study.task.classes) == 2 else "more frequent side"}
     caption = "Average precision, PPV and NPV depend on the share of positive images in this sample."
-    return Table("image-figures", "Figures of single images", named | about | curves | calls, rows, caption)
+    return Table("image-figures", "Figures of single images", named | about | curves | calls | floor, rows, caption)
 
 
 def _chart(systems: list[Pooled], options: ReportOptions) -> LineChart:

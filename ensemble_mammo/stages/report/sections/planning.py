@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.compare import Drawn, drawn_by, main_statistic
 from ensemble_mammo.merit.figures import recalls
 from ensemble_mammo.merit.intervals import Interval
@@ -19,7 +20,7 @@ from ensemble_mammo.merit.planning import (
 )
 from ensemble_mammo.merit.sections import Cell, Section, Table
 from ensemble_mammo.stages.report.study import Judged, Study
-from ensemble_mammo.stages.report.wording import counted, figure_title
+from ensemble_mammo.stages.report.wording import counted, figure_title, number
 
 _CHECKED = 2_000
 """Resamples that check a planned number of subjects, at most."""
@@ -150,7 +151,8 @@ def _figures_table(study: Study, plans: list[_Plan]) -> Table:
         "positives": f"of these {positive}",
         "negatives": f"not {positive}",
     }
-    caption = "Empty: no formula, or it does not matter. Width: upper minus lower limit of the 95 % interval."
+    caption = "Empty: no formula, or it does not matter. Width: upper minus lower limit of the 95 % interval. "
+    caption += f"Always naming the most frequent class would have an accuracy of {number(floor_of(study.top.true))}."
     title = f"For intervals {study.options.plan_width:g} wide, level {study.top.level}"
     return Table("planning", title, columns, rows, caption)
 

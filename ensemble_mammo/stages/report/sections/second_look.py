@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble_mammo.merit.calls import called_classes
 from ensemble_mammo.merit.disagreement import (
     dissenting,
     errors_found_in,
@@ -52,6 +53,10 @@ def section(study: Study) -> Section | None:
     errors = int(looked.wrong[looked.known].sum())
     if not errors:
         notes.append("no labelled exam was read wrongly, so whether the list finds errors is undefined")
+    if ensemble.cut is not None:
+        notes.append(
+            "views dissent by the class that scores highest; whether an exam is read wrongly goes by the threshold"
+        )
     if looked.resamples < study.options.resamples:
         notes.append(f"with so many exams, intervals here are from {looked.resamples} resamples")
     if beaten := _margin_alone(looked, found):
@@ -82,7 +87,7 @@ def _looked(ensemble: Ensemble, study: Study) -> Looked:
         present,
         widest(named, groups_of(ensemble)),
         margin,
-        ensemble.rows.scores.argmax(axis=1),
+        called_classes(ensemble.rows.scores, ensemble.positive, ensemble.cut),
         looking_order(dissent / present, margin, study.options.seed),
         resamples_for(len(named), study.options.resamples),
         study.options.seed,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.disagreement import detection, errors_found, strata
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.sections import Bar, BarChart, Cell, Line, LineChart, Table
@@ -19,6 +20,7 @@ CLOSE = 0.1
 
 _LOOKED = (0.1, 0.2, 0.3, 0.5)  # shares of the exams at which the errors found are counted
 _POINTS = 200  # of a curve
+_COUNTED = {"exams": "exams", "right": "right", "accuracy": "accuracy", "floor": "most frequent class"}
 _WILSON = "Intervals are Wilson's, as if exams were independent."
 
 
@@ -90,16 +92,22 @@ def found_table(looked: Looked, found: Sequence[Interval]) -> Table:
     )
 
 
+def _floors(numbers: NDArray[np.int64], true: NDArray[np.int64]) -> dict[int, float]:
+    """number -> the accuracy of always naming the class that is most frequent among its exams."""
+    return {int(one): floor_of(true[numbers == one]) for one in np.unique(numbers)}
+
+
 def dissent_table(looked: Looked) -> Table:
     """Accuracy by number of views that dissent."""
     complete = looked.complete
     groups = strata(looked.dissent[complete], ~looked.wrong[complete])
-    rows: list[list[Cell]] = [[one.number, one.exams, one.right, one.accuracy] for one in groups]
+    floors = _floors(looked.dissent[complete], looked.ensemble.true[complete])
+    rows: list[list[Cell]] = [[one.number, one.exams, one.right, one.accuracy, floors[one.number]] for one in groups]
     against = "their breast's class" if looked.ensemble.by_breast else "the fused class"
     return Table(
         "second-look-dissent",
         "Accuracy by number of views that dissent",
-        {"dissent": "views that dissent", "exams": "exams", "right": "right", "accuracy": "accuracy"},
+        {"dissent": "views that dissent"} | _COUNTED,
         rows,
         f"Views that name another class than {against}; labelled exams with every view. {_WILSON}",
     )
@@ -109,11 +117,12 @@ def spread_table(looked: Looked) -> Table:
     """Accuracy by widest distance in classes between two views."""
     complete = looked.complete
     groups = strata(looked.spread[complete], ~looked.wrong[complete])
-    rows: list[list[Cell]] = [[one.number, one.exams, one.right, one.accuracy] for one in groups]
+    floors = _floors(looked.spread[complete], looked.ensemble.true[complete])
+    rows: list[list[Cell]] = [[one.number, one.exams, one.right, one.accuracy, floors[one.number]] for one in groups]
     return Table(
         "second-look-spread",
         "Accuracy by widest distance between views",
-        {"distance": "classes apart", "exams": "exams", "right": "right", "accuracy": "accuracy"},
+        {"distance": "classes apart"} | _COUNTED,
         rows,
         f"How many classes apart the two views lie that differ most; labelled exams with every view. {_WILSON}",
     )

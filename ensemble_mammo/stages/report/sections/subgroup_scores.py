@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.merit.calibration import calibration_statistic, with_intervals
+from ensemble_mammo.merit.calls import HALF
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.merit.roc import curve_figures
 from ensemble_mammo.merit.sections import Cell, Table
 from ensemble_mammo.merit.subgroups import FEWEST_SUBJECTS, ordered
-from ensemble_mammo.merit.thresholds import HALF, calling_figures
+from ensemble_mammo.merit.thresholds import calling_figures
 from ensemble_mammo.stages.report.study import Judged, Study
 
 _NAN = Interval(math.nan, math.nan, math.nan)
@@ -26,10 +27,10 @@ _CURVES = {
     "pf1": "pF1",
 }
 _CALLS = {
-    "sensitivity": "sensitivity at 0.5",
-    "specificity": "specificity at 0.5",
-    "ppv": "PPV at 0.5",
-    "npv": "NPV at 0.5",
+    "sensitivity": "sensitivity at {cut:.3g}",
+    "specificity": "specificity at {cut:.3g}",
+    "ppv": "PPV at {cut:.3g}",
+    "npv": "NPV at {cut:.3g}",
     "called": "share called positive",
 }
 _CALIBRATION = {
@@ -54,7 +55,8 @@ def score_tables(study: Study, columns: Mapping[str, list[str]]) -> tuple[Table,
         for name in ordered(members)
     ]
     head = {"column": "column", "group": "group", "exams": "exams"}
-    options = {"sensitivity": study.options.sensitivity, "specificity": study.options.specificity}
+    cut = HALF if study.top.cut is None else study.top.cut
+    options = {"sensitivity": study.options.sensitivity, "specificity": study.options.specificity, "cut": cut}
     two = {name: title.format(**options) for name, title in (_CURVES | _CALLS).items()}
     tables = []
     if study.top.positive and len(study.top.positive) < len(study.task.classes):
@@ -77,12 +79,13 @@ def _is_small(one: Judged) -> bool:
 
 def _two_sided(one: Judged, study: Study) -> dict[str, Interval]:
     side, score, options = one.is_positive, one.positive_score, study.options
+    cut = HALF if one.cut is None else one.cut
     if _is_small(one) or side.all() or not side.any():
         return {}
 
     def statistic(times: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         curves = curve_figures(side, score, options.sensitivity, options.specificity, times)
-        calls = {name: value[..., 0] for name, value in calling_figures(side, score, [HALF], times).items()}
+        calls = {name: value[..., 0] for name, value in calling_figures(side, score, [cut], times).items()}
         return {name: value for name, value in (curves | calls).items() if name in (*_CURVES, *_CALLS)}
 
     return with_intervals(one.rows.subject_ids, statistic, options.resamples, options.seed)

@@ -141,11 +141,17 @@ def _mix(found: _Found, group: Subgroup) -> str:
     return ", ".join(f"{name} {count}" for name, count in zip(found.study.task.classes, group.mix, strict=True))
 
 
+def _floor(group: Subgroup) -> float:
+    """The accuracy of always naming the class that is most frequent in the group."""
+    return max(group.mix) / group.exams if group.exams else math.nan
+
+
 def _summary(found: _Found) -> Table:
     task = found.study.task
     shown = list(dict.fromkeys((found.main, found.beside, "recall")))
     columns = {"column": "column", "group": "group", "exams": "exams", "subjects": "subjects", "mix": "true classes"}
     columns |= {figure_key(task, name): figure_title(task, name) for name in shown}
+    columns["floor"] = "most frequent class"
     columns |= {
         "others": f"{figure_title(task, found.main)}, all others",
         "difference": f"difference in {figure_title(task, found.main)}",
@@ -165,6 +171,7 @@ def _summary(found: _Found) -> Table:
                 group.subjects,
                 _mix(found, group),
                 *(group.figures.get(name, _NAN) for name in shown),
+                _floor(group),
                 group.others.get(found.main, math.nan),
                 group.differences.get(found.main, _NAN),
                 group.p.get(found.main, math.nan),
@@ -187,11 +194,11 @@ def _details(found: _Found) -> Table:
     have = dict.fromkeys(name for row in found.rows for name in row.group.figures)
     names = [*(name for name in FIGURES if name in have), *(name for name in have if name not in FIGURES)]
     columns = {"column": "column", "group": "group", "exams": "exams", "subjects": "subjects"}
-    columns |= {figure_key(task, name): figure_title(task, name) for name in names}
+    columns |= {figure_key(task, name): figure_title(task, name) for name in names} | {"floor": "most frequent class"}
     rows: list[list[Cell]] = []
     for row in found.rows:
         figures = [row.group.figures.get(name, _NAN) for name in names]
-        rows.append([row.column, row.group.name, row.group.exams, row.group.subjects, *figures])
+        rows.append([row.column, row.group.name, row.group.exams, row.group.subjects, *figures, _floor(row.group)])
     caption = f"No figure: {FEWEST_SUBJECTS} subjects are needed, or a class is absent from the group."
     marked = frozenset(place for place, row in enumerate(found.rows) if row.failing)
     return Table("subgroups-all", "Every figure of every group", columns, rows, caption, marked)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ensemble_mammo.merit.roc import RATES, RECALLS, precisions, sensitivities
 from ensemble_mammo.merit.sections import Line, LineChart
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.sections.two_sided import BAND_RESAMPLES, TwoSided
+from ensemble_mammo.stages.report.study import Study
 
 
 def roc_chart(found: Sequence[TwoSided], options: ReportOptions) -> LineChart:
@@ -46,8 +49,9 @@ def roc_chart(found: Sequence[TwoSided], options: ReportOptions) -> LineChart:
     )
 
 
-def precision_recall_chart(found: Sequence[TwoSided], options: ReportOptions, positive: str) -> LineChart:
-    """The precision-recall curve of each level, the last with its band first, and chance."""
+def precision_recall_chart(found: Sequence[TwoSided], study: Study, positive: str) -> LineChart:
+    """The precision-recall curve of each level, the last with its band and its threshold first, and chance."""
+    options = study.options
     main, *others = reversed(found)
     low, high = main.band(precisions, options)
     lines = [
@@ -68,9 +72,18 @@ def precision_recall_chart(found: Sequence[TwoSided], options: ReportOptions, po
         "Precision-recall curves",
         "sensitivity (recall)",
         "precision (PPV)",
-        [*lines, chance],
+        [*lines, *_threshold_mark(main, study), chance],
         caption=f"Chance is the share of {positive} exams at level {main.one.level}. " + _band_caption(low, options),
     )
+
+
+def _threshold_mark(main: TwoSided, study: Study) -> list[Line]:
+    """Where the threshold in use lies on the curve; of two classes, and where it calls an exam positive."""
+    if len(study.task.classes) != len(("negative", "positive")) or np.isnan(main.called[0].figures["ppv"].value):
+        return []
+    at = main.called[0]  # `thresholds_of` puts the one in use first
+    x, y = at.figures["sensitivity"].value, at.figures["ppv"].value
+    return [Line(f"{main.one.level} at threshold {at.threshold.value:.3g}", [x], [y], points=True)]
 
 
 def _band_caption(low: Sequence[float], options: ReportOptions) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble_mammo.merit.calls import HALF, floor_of
 from ensemble_mammo.merit.intervals import exact_limits
 from ensemble_mammo.merit.roc import PARTIAL_RATE
 from ensemble_mammo.merit.sections import Cell, Section, Table
-from ensemble_mammo.merit.thresholds import HALF
+from ensemble_mammo.stages.report.sections.at_threshold import called_table, sentence
 from ensemble_mammo.stages.report.sections.two_class_charts import precision_recall_chart, roc_chart
 from ensemble_mammo.stages.report.sections.two_sided import BAND_RESAMPLES, TwoSided, two_sided, words_of
 from ensemble_mammo.stages.report.study import Judged, Study
@@ -41,9 +42,13 @@ def section(study: Study) -> Section | None:
     undefined = _undefined(top, positive, negative)
     one_sided = _one_sided(study, positive, negative)
     if not found:
-        return Section("two-classes", title, undefined, notes=tuple(one_sided), method=_METHOD)
+        return Section("two-classes", title, undefined, (called_table(study),), notes=tuple(one_sided), method=_METHOD)
     main = found[-1]
-    tables = [_figures_table(found, study, positive), _calls_table("operating-points", [main], study)]
+    tables = [
+        called_table(study),
+        _figures_table(found, study, positive),
+        _calls_table("operating-points", [main], study),
+    ]
     if found[:-1]:
         tables.append(_calls_table("operating-points-of-other-levels", found[:-1], study))
     return Section(
@@ -51,7 +56,7 @@ def section(study: Study) -> Section | None:
         title,
         undefined + _lead(main, study, positive, negative),
         tuple(tables),
-        (roc_chart(found, study.options), precision_recall_chart(found, study.options, positive)),
+        (roc_chart(found, study.options), precision_recall_chart(found, study, positive)),
         notes=(*one_sided, *_tie_note(main, study), *_notes(found, study)),
         method=_METHOD,
     )
@@ -79,7 +84,7 @@ def _lead(main: TwoSided, study: Study, positive: str, negative: str) -> str:
         f"{level_in_words(main.one.level, True)}: AUC {figure(main.auc, digits)} (limits by DeLong's method). Of one "
         f"{positive} and one {negative} exam taken at random, the {positive} one scores higher in "
         f"{100 * main.auc.value:.{digits - 2}f} of 100 pairs ({ups} {positive}, {total - ups} {negative} exams). At a "
-        f"specificity of {specificity:g} or more, the sensitivity is {figure(found)}."
+        f"specificity of {specificity:g} or more, the sensitivity is {figure(found)}.{sentence(study)}"
     )
 
 
@@ -131,6 +136,7 @@ def _calls_table(name: str, found: Sequence[TwoSided], study: Study) -> Table:
         "called": f"share called {positive}",
         "accuracy": "accuracy",
     }
+    floor = "most frequent class" if len(study.task.classes) == 2 else "more frequent side"
     counts = {
         "true_positives": f"{positive}, called so",
         "false_negatives": f"{positive}, missed",
@@ -145,6 +151,7 @@ def _calls_table(name: str, found: Sequence[TwoSided], study: Study) -> Table:
             called.threshold.value,
             called.threshold.chosen_on,
             *(called.figures[key] for key in figures),
+            floor_of(level.one.is_positive),
             *(getattr(called, key) for key in counts),
         ]
         for level in reversed(found)
@@ -156,7 +163,7 @@ def _calls_table(name: str, found: Sequence[TwoSided], study: Study) -> Table:
         "exams in this sample; elsewhere they are others. Youden: the score at which sensitivity plus specificity is "
         "highest."
     )
-    return Table(name, f"Operating points of {of}", about | figures | counts, rows, caption)
+    return Table(name, f"Operating points of {of}", about | figures | {"floor": floor} | counts, rows, caption)
 
 
 def _one_sided(study: Study, positive: str, negative: str) -> list[str]:
@@ -171,6 +178,8 @@ def _one_sided(study: Study, positive: str, negative: str) -> list[str]:
 
 def _tie_note(main: TwoSided, study: Study) -> list[str]:
     """Exams of exactly 0.5: a tie goes to the first class in the headline, and is positive at the threshold 0.5."""
+    if main.one.cut is not None:
+        return []
     ties = int((main.one.positive_score == HALF).sum()) if len(study.task.classes) == 2 else 0
     if not ties:
         return []

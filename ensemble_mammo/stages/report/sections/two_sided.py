@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble_mammo.merit.calls import HALF, Acting
 from ensemble_mammo.merit.delong import delong
 from ensemble_mammo.merit.intervals import Interval, bootstrap, interval
 from ensemble_mammo.merit.roc import Steps, curve_figures, steps_of
-from ensemble_mammo.merit.thresholds import HALF, Called, Threshold, called_at, calling_figures, reaching, youden
+from ensemble_mammo.merit.thresholds import Called, Threshold, called_at, calling_figures, reaching, youden
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.report.options import ReportOptions
 from ensemble_mammo.stages.report.study import Judged, Study
@@ -75,13 +76,16 @@ def words_of(task: Task) -> tuple[str, str]:
 
 
 def thresholds_of(one: Judged, study: Study) -> list[Threshold]:
-    """0.5, Youden's, and that of the wanted sensitivity: chosen on validation where it has both sides at this level."""
+    """That in use, 0.5, Youden's, and that of a wanted sensitivity: chosen on validation with both sides there."""
     held = study.validation.get(one.level)
     apart = held is not None and len(set(held.is_positive.tolist())) == 2
     source = held if held is not None and apart else one
     where = f"validation ({len(source.true)} exams)" if apart else "these very exams (optimistic)"
     side, score, wanted = source.is_positive, source.positive_score, study.options.sensitivity
+    at = study.thresholds.get(one.level, Acting())
+    own = [] if at.cut is None else [Threshold(f"in use ({at.rule})", at.value, at.chosen_on)]
     return [
+        *own,
         Threshold(f"{HALF:g}", HALF, "fixed"),
         Threshold("Youden", youden(side, score), where, not apart),
         Threshold(f"sensitivity {wanted:g} or more", reaching(side, score, wanted), where, not apart),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.merit.calibration import with_intervals
+from ensemble_mammo.merit.calls import floor_of
 from ensemble_mammo.merit.figures import ratio
 from ensemble_mammo.merit.intervals import Interval, with_width
 from ensemble_mammo.merit.sections import Cell, Table
@@ -49,7 +50,7 @@ def _groups(top: LevelFound) -> dict[str, NDArray[np.bool_]]:
 def _figures(study: Study, top: LevelFound) -> dict[str, Interval]:
     """`share_<group>` of all exams and `accuracy_<group>`, with limits over subjects."""
     groups, one = _groups(top), top.judged
-    right = one.predicted == one.true
+    right = one.scores.argmax(axis=1) == one.true
     member = np.column_stack(list(groups.values())).astype(np.float64)  # [N, 4]
 
     def statistic(times: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
@@ -70,14 +71,26 @@ def _figures(study: Study, top: LevelFound) -> dict[str, Interval]:
 def _accuracy_table(study: Study, top: LevelFound) -> Table:
     figures, groups = _figures(study, top), _groups(top)
     rows: list[list[Cell]] = [
-        [title, int(groups[name].sum()), figures[f"share_{name}"], figures[f"accuracy_{name}"]]
+        [
+            title,
+            int(groups[name].sum()),
+            figures[f"share_{name}"],
+            figures[f"accuracy_{name}"],
+            floor_of(top.judged.true[groups[name]]),
+        ]
         for name, title in _KINDS.items()
         if groups[name].any()
     ]
     return Table(
         "conformal-sure",
         f"Sure and unsure, {top.judged.level}",
-        {"set": "set", "exams": "exams", "share": "share", "accuracy": "highest class is right"},
+        {
+            "set": "set",
+            "exams": "exams",
+            "share": "share",
+            "accuracy": "highest class is right",
+            "floor": "most frequent class",
+        },
         rows,
         f"Sets that shall hold the true class in {percent(study.options.coverage)}, {METHOD.upper()}.",
     )
@@ -86,7 +99,7 @@ def _accuracy_table(study: Study, top: LevelFound) -> Table:
 def _exams_table(study: Study, top: LevelFound) -> Table:
     """The exams with several classes or none, the largest sets first, then the lowest highest score."""
     one, sets, classes = top.judged, top.sets[METHOD], study.task.classes
-    size, highest = sets.sum(axis=1), one.scores.max(axis=1)
+    size, highest, best = sets.sum(axis=1), one.scores.max(axis=1), one.scores.argmax(axis=1)
     order = [int(i) for i in np.lexsort((highest, -size)) if size[i] != 1]
     rows: list[list[Cell]] = []
     for number, i in enumerate(order, start=1):
@@ -94,8 +107,8 @@ def _exams_table(study: Study, top: LevelFound) -> Table:
             [f"subject {number}", ""] if study.options.hide_ids else [one.rows.subject_ids[i], one.rows.exam_ids[i]]
         )
         held = " ".join(name for name, taken in zip(classes, sets[i], strict=True) if taken) or "none"
-        verdict = "right" if one.predicted[i] == one.true[i] else "wrong"
-        rows.append([*ids, classes[one.predicted[i]], float(highest[i]), held, classes[one.true[i]], verdict])
+        verdict = "right" if best[i] == one.true[i] else "wrong"
+        rows.append([*ids, classes[best[i]], float(highest[i]), held, classes[one.true[i]], verdict])
     columns = ("subject_id", "exam_id", "predicted", "score", "set", "true", "verdict")
     outside = frozenset(place for place, i in enumerate(order) if not sets[i, one.true[i]])
     return Table(

@@ -1,0 +1,220 @@
+"""sweep: train a recipe at every point of a grid, judge each alike, and tabulate."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ensemble_mammo.errors import DatasetError, EnsembleMammoError, OutputError, RecipeError, RunError
+from ensemble_mammo.learning.checkpoint import INFO, read_info
+from ensemble_mammo.merit.calls import Acting
+from ensemble_mammo.merit.inputs.truth import truth_from_dataset
+from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.origin import clear_predictions
+from ensemble_mammo.records.predictions import read_predictions
+from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.subject import SUBJECT, View
+from ensemble_mammo.records.task import Task
+from ensemble_mammo.stages.predict import PredictOptions, predict
+from ensemble_mammo.stages.predict.written import PREDICTIONS, write_tables
+from ensemble_mammo.stages.train import train
+from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
+from ensemble_mammo.workflows.dataset import views_at
+from ensemble_mammo.workflows.sweep.judge import Cases, Judgement, cases_of, has_threshold, judged, threshold_of
+from ensemble_mammo.workflows.sweep.options import VALIDATION, SweepOptions
+from ensemble_mammo.workflows.sweep.points import Point, axes_of, points_of
+from ensemble_mammo.workflows.sweep.result import SWEEP, Outcome, Sweep, write_sweep
+
+_log = logging.getLogger(__name__)
+
+_FAILURES = (EnsembleMammoError, RuntimeError, MemoryError)
+"""What ends one point and not the sweep; memory of a device that runs out is a RuntimeError."""
+
+
+def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
+    """Train and judge every point; finished networks in `out` are taken as they are, unfinished ones resumed.
+
+    Runs lie in `out/<point>/`, predictions in `out/<point>/predictions/<on>/` (those of a cross-validation in
+    `out/<point>/predictions/` itself). The tables `sweep.csv`, `sweep.json` and `sweep.md` are written after each
+    point. A point that fails is listed with its reason, and the others go on.
+
+    Raises:
+        RecipeError: an axis, a setting or a recipe is wrong, of whichever point; a threshold for a task without one.
+        DatasetError: a dataset lacks the labels, the split or the preparation that judging needs.
+        RunError: `out` holds a sweep of another recipe or of other data.
+        OutputError: a table cannot be written.
+    """
+    axes, points = axes_of(options.over), points_of(options)
+    if set(options.views) == set(View) and not all(None in point.recipes for point in points):
+        options = replace(options, views=views_at(dataset, options.views))
+        points = [replace(point, recipes=_of_views(point, options.views)) for point in points]
+    for task in {point.task.name: point.task for point in points}.values():
+        _require_judgeable(dataset, task, options)
+    about = _about(dataset, options)
+    _require_same(out, about, options)
+    outcomes: list[Outcome] = []
+    for number, point in enumerate(points, start=1):
+        _log.info("point %d of %d: %s", number, len(points), point.name)
+        outcomes.append(outcome_of(dataset, point, out, options))
+        found = Sweep(axes, tuple(outcomes), about, len(points))
+        write_sweep(out, found)
+    return found
+
+
+def outcome_of(dataset: Dataset, point: Point, out: Path, options: SweepOptions) -> Outcome:
+    """Train one point into `out/<point>/` and judge it on every set; what goes wrong becomes its reason."""
+    judgements: list[Judgement] = []
+    where = "training"
+    try:
+        own = replace(options, train=replace(options.train, seed=point.seed))
+        _learn(dataset, point, out / point.name, own)
+        where = options.judged_on
+        cases, remarks = _own_cases(dataset, point, out, own)
+        threshold = _threshold(dataset, point, out, own, cases)
+        folder = out / point.name / PREDICTIONS / ("" if options.folds else where)
+        judgements.append(judged(where, _relative(folder, out), cases, threshold, remarks))
+        for where, other in options.on:
+            folder = out / point.name / PREDICTIONS / where
+            cases, remarks = _predicted(other, point, folder, own, PredictOptions(options.on_split, other_source=True))
+            judgements.append(judged(where, _relative(folder, out), cases, threshold, remarks))
+    except _FAILURES as error:
+        if isinstance(error, OutputError):
+            raise
+        _log.warning("%s: failed (%s): %s", point.name, where, error)
+        _log.debug("where it happened", exc_info=True)
+        text = f"{where}: {' '.join(str(error).split()) or type(error).__name__}"
+        return Outcome(point, _seconds(out / point.name), tuple(judgements), text)
+    return Outcome(point, _seconds(out / point.name), tuple(judgements))
+
+
+def _learn(dataset: Dataset, point: Point, folder: Path, options: SweepOptions) -> None:
+    """Train the networks of a point, or cross-validate them."""
+    if options.folds:
+        views = tuple(View) if None in point.recipes else options.views
+        crossval(dataset, folder, CrossvalOptions(options.folds, point.recipe, point.settings, views, options.train))
+        return
+    for view, recipe in point.recipes.items():
+        train(dataset, view, recipe, folder, options.train)
+
+
+def _own_cases(dataset: Dataset, point: Point, out: Path, options: SweepOptions) -> tuple[Cases, tuple[str, ...]]:
+    """The judged cases of the dataset itself: a split, or everybody out of fold."""
+    folder = out / point.name / PREDICTIONS
+    if not options.folds:
+        return _predicted(dataset, point, folder / options.split, options, PredictOptions(options.split))
+    rows = read_predictions(folder / f"{SUBJECT}.csv", SUBJECT, point.task.classes)
+    return cases_of(rows, truth_from_dataset(dataset, point.task)), ()
+
+
+def _threshold(dataset: Dataset, point: Point, out: Path, options: SweepOptions, own: Cases) -> Acting | None:
+    """The threshold of a point, chosen on validation where a recall is asked for."""
+    asked, chosen = options.asked, own
+    if asked.recall is not None and has_threshold(point.task) and options.judged_on == "test":
+        folder = out / point.name / PREDICTIONS / VALIDATION
+        chosen, _ = _predicted(dataset, point, folder, options, PredictOptions(VALIDATION))
+    chosen_on = options.judged_on if options.folds else VALIDATION
+    return threshold_of(asked, point.task, chosen, chosen_on)
+
+
+def _predicted(
+    dataset: Dataset, point: Point, folder: Path, options: SweepOptions, which: PredictOptions
+) -> tuple[Cases, tuple[str, ...]]:
+    """Predict a dataset by the networks of a point into a folder; the cases, and what must be said of them."""
+    only = tuple(View) if None in point.recipes else options.views
+    which = replace(which, only=only, device=options.train.device, task=point.task.name)
+    models = folder.parents[1]
+    scores = predict(dataset, models, options=which)
+    clear_predictions(folder)
+    write_tables(scores, folder, [models], which)
+    rows = next(table for table in scores.levels() if table.level == SUBJECT)
+    cases = cases_of(rows, truth_from_dataset(dataset, point.task, which.split or None))
+    known = scores.seen and which.split != VALIDATION
+    return cases, ((f"{scores.seen} of the subjects were learned from: no test of them",) if known else ())
+
+
+def _of_views(point: Point, views: Sequence[View]) -> dict[View | None, Recipe]:
+    return {view: recipe for view, recipe in point.recipes.items() if view is None or view in views}
+
+
+def _require_judgeable(dataset: Dataset, task: Task, options: SweepOptions) -> None:
+    """Refuse, before anything is trained, what could not be judged afterwards.
+
+    Raises:
+        RecipeError: a threshold for a task that has none.
+        DatasetError: no labels of the task in a split to be judged, or another preparation.
+    """
+    if options.threshold and not has_threshold(task):
+        raise RecipeError(
+            f"threshold {options.threshold}: for two classes, one of them positive; task {task.name} has "
+            f"{', '.join(task.classes)}: leave it out, and the highest score decides"
+        )
+    splits = set() if options.folds else {options.split}
+    chosen = options.asked.recall is not None and not options.folds
+    for split in sorted(splits | ({VALIDATION} if chosen else set())):
+        _require_labelled(dataset, task, split)
+    for name, other in options.on:
+        _require_labelled(other, task, options.on_split)
+        other.require_preparation(dataset.preparation, name, other_source=True)
+
+
+def _require_labelled(dataset: Dataset, task: Task, split: str) -> None:
+    if dataset.rows(split=split or None, task=task).empty:
+        have = ", ".join(sorted(set(dataset.table["split"]) - {""})) or "no split"
+        part = f" in split {split!r} (has {have})" if split else ""
+        raise DatasetError(f"{dataset.root}: no image with a {task.name} label{part}: nothing to judge on")
+
+
+def _about(dataset: Dataset, options: SweepOptions) -> dict[str, Any]:
+    """What all points share, as sweep.json has it."""
+    return {
+        "recipe": options.recipe,
+        "settings": list(options.settings),
+        "seed": options.train.seed,
+        "folds": options.folds,
+        "dataset": dataset.root.resolve().name,
+        "data_fingerprint": dataset.fingerprint(),
+        "judged_on": options.judged_on,
+        "on": {name: other.fingerprint() for name, other in options.on},
+        "on_split": options.on_split,
+        "threshold": options.threshold,
+    }
+
+
+def _require_same(out: Path, about: Mapping[str, Any], options: SweepOptions) -> None:
+    """Refuse a folder with a sweep of another recipe or of other data, so that its table is not lost.
+
+    Raises:
+        RunError: it holds one.
+    """
+    path = out / SWEEP
+    if options.train.restart or not path.is_file():
+        return
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        held = held if isinstance(held, dict) else {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read: {error}; take another --out, or --restart") from error
+    shared = ("recipe", "settings", "seed", "folds", "data_fingerprint")
+    wrong = [
+        f"{name} {held.get(name)!r}, asked for {about[name]!r}" for name in shared if held.get(name) != about[name]
+    ]
+    if wrong:
+        raise RunError(f"{out}: holds another sweep: {'; '.join(wrong)}; take another --out, or --restart")
+
+
+def _seconds(folder: Path) -> float:
+    """How long the networks of a point learned, as their run.json say."""
+    total = 0.0
+    for path in sorted(folder.rglob(INFO)):
+        with contextlib.suppress(RunError):  # damaged: the reason of a failure already
+            total += float(read_info(path.parent).get("wall_seconds", 0.0))
+    return total
+
+
+def _relative(folder: Path, out: Path) -> str:
+    return folder.relative_to(out).as_posix()
