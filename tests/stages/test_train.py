@@ -424,10 +424,26 @@ def test_the_mean_and_what_else_is_otherwise_come_from_the_start(pathology, tmp_
     assert "input.std is 1, in the training of the start it was 0.00392157" in caplog.text
 
 
-def test_patches_of_another_size_than_the_input_are_refused(pathology, tmp_path):
-    root = tmp_path / "patches"
+@pytest.mark.parametrize(
+    ("cut", "match"),
+    [
+        ("tiles", r"tiles of 64 x 64 pixels, the recipe's input is 32 x 32; cut them with `tiles --size 32`"),
+        ("", r"holds tiles, and the recipe learns from mammograms; take another recipe, or the dataset that they were"),
+    ],
+)
+def test_tiles_of_another_size_than_the_input_or_under_another_recipe_are_refused(pathology, tmp_path, cut, match):
+    root = tmp_path / "tiles"
     root.mkdir()
-    description = json.loads((pathology.root / "dataset.json").read_text()) | {"patches": {"size_px": 64}}
+    description = json.loads((pathology.root / "dataset.json").read_text()) | {"tiles": {"size_px": 64}}
     (root / "dataset.json").write_text(json.dumps(description))
-    with pytest.raises(RecipeError, match=r"patches of 64 x 64 pixels, the recipe's input is 32 x 32; cut them with"):
-        train(dataclasses.replace(pathology, root=root), None, pooled(), tmp_path / "runs")
+    with pytest.raises(RecipeError, match=match):
+        train(
+            dataclasses.replace(pathology, root=root), None, dataclasses.replace(pooled(), cut=cut), tmp_path / "runs"
+        )
+
+
+def test_mammograms_under_a_recipe_of_tiles_are_refused(pathology, tmp_path):
+    with pytest.raises(
+        RecipeError, match=r"holds mammograms, and the recipe learns from tiles; .* `ensemble-mammo tiles`"
+    ):
+        train(pathology, None, dataclasses.replace(pooled(), cut="tiles"), tmp_path / "runs")
