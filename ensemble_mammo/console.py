@@ -21,7 +21,7 @@ from ensemble_mammo.records.subject import SUBJECT, View, views_of
 from ensemble_mammo.records.task import PATCH_CLASSES, TASKS
 
 if TYPE_CHECKING:
-    from ensemble_mammo.learning.loop import Advance
+    from ensemble_mammo.learning.state import Advance
     from ensemble_mammo.merit.fusion import Fusion
     from ensemble_mammo.merit.sections import Cell
     from ensemble_mammo.stages.audit import Audit

@@ -30,6 +30,9 @@ def reproduce(
             "--table", help="scuccimarra: train and judge the networks of binary, five, mias, weight or grid."
         ),
     ] = "",
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="Of --table: this network alone; repeatable.")
+    ] = None,
     settings: Settings = None,
     threshold: Annotated[
         str,
@@ -50,8 +53,8 @@ def reproduce(
 
     with training_bar() as progress:
         learning = TrainOptions(seed=seed, device=device, workers=workers, restart=restart, progress=progress)
-        given = tuple(settings or ())
-        measure = valid(TableOptions, table, given, threshold, train=learning) if table else None
+        given = tuple(network or ()), tuple(settings or ())
+        measure = valid(TableOptions, table, *given, threshold, train=learning) if table else None
         found = run(pack, source, out, ReproduceOptions(tuple(_pair(text) for text in obtained or ()), seed, measure))
     if json_:
         typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))

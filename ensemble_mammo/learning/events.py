@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from ensemble_mammo.learning.augment import augment
 from ensemble_mammo.learning.kernels import first_kernels, picture_of
 from ensemble_mammo.learning.layers import layers_of, output_names
-from ensemble_mammo.learning.loop import Advance, Judgement, Samples, State
+from ensemble_mammo.learning.state import Advance, Judgement, Samples, State
 from ensemble_mammo.records.recipe import AugmentRecipe, NetworkRecipe
 
 SAMPLES = 4

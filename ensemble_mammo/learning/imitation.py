@@ -25,8 +25,9 @@ from ensemble_mammo.learning.checkpoint import LoadedRun, load_run
 from ensemble_mammo.learning.heatmap.chain import chain_of, window_logits
 from ensemble_mammo.learning.heatmap.exact import patch_scores
 from ensemble_mammo.learning.images import batches_of, normalise
-from ensemble_mammo.learning.loop import Advance, Judgement, Lesson, Samples, Setting, State, diverged
+from ensemble_mammo.learning.loop import diverged
 from ensemble_mammo.learning.objective import take_step
+from ensemble_mammo.learning.state import Advance, Judgement, Lesson, Samples, Setting, State
 from ensemble_mammo.records.png16 import WHITE, read_png16
 from ensemble_mammo.records.recipe import Recipe
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning.images import batches_of, read_batches
-from ensemble_mammo.learning.loop import Advance, Lesson, Samples, Setting, State, computed, evaluate
+from ensemble_mammo.learning.loop import computed, evaluate
 from ensemble_mammo.learning.objective import summed_loss
+from ensemble_mammo.learning.state import Advance, Lesson, Samples, Setting, State
 
 log = logging.getLogger(__name__)
 NEVER = -1e4

@@ -32,8 +32,9 @@ from ensemble_mammo.learning.checkpoint import (
     write_tensors,
     write_weights,
 )
-from ensemble_mammo.learning.loop import HISTORY, Setting, State, begin_epoch
+from ensemble_mammo.learning.loop import begin_epoch
 from ensemble_mammo.learning.schedule import schedule
+from ensemble_mammo.learning.state import HISTORY, Setting, State
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 

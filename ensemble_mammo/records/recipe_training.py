@@ -111,6 +111,8 @@ class TrainRecipe:
     "stop after so many epochs without a better validation loss; 0: never"
     images_an_epoch: int = 0
     "an epoch shows so many training images, drawn anew each time; 0: all of them"
+    validation_images: int = 0
+    "epochs are judged on so many validation images, drawn once by the seed; 0: all of them"
     collage: float = 0.0
     """of patches: this share of the batches is shown as one large image, patch beside patch, so that the network
     learns to judge a patch whatever lies around it; rows and columns of the input are then multiples of its stride"""
@@ -136,6 +138,7 @@ class TrainRecipe:
         expect_range("step_factor", self.step_factor, 1e-6, 0.999999)
         expect_range("dense_weight_decay", self.dense_weight_decay, -1)
         expect_range("images_an_epoch", self.images_an_epoch, 0)
+        expect_range("validation_images", self.validation_images, 0)
         expect_range("collage", self.collage, 0, 1)
         for name in ("weight_decay", "minimum_learning_rate", "clip_norm", "early_stopping", "cache_gb"):
             expect_range(name, getattr(self, name), 0)

@@ -12,7 +12,7 @@ from torch import nn
 
 from ensemble_mammo.learning.events import STEPS, STEPS_APART, Board
 from ensemble_mammo.learning.kernels import picture_of
-from ensemble_mammo.learning.loop import HISTORY, Advance, Judgement, State
+from ensemble_mammo.learning.state import HISTORY, Advance, Judgement, State
 from ensemble_mammo.records.recipe import NetworkRecipe
 
 BATCHES = 30

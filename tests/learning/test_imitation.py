@@ -18,7 +18,7 @@ from ensemble_mammo.learning.imitation import (
     taught,
     teacher_of,
 )
-from ensemble_mammo.learning.loop import Samples, Setting
+from ensemble_mammo.learning.state import Samples, Setting
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.recipe import AugmentRecipe, LossRecipe
 from ensemble_mammo.records.recipe_files import load_recipe

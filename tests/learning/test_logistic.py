@@ -13,7 +13,7 @@ from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning.checkpoint import load_run
 from ensemble_mammo.learning.images import ViewImages, to_input
 from ensemble_mammo.learning.logistic import fit_last_layer, logistic_regression
-from ensemble_mammo.learning.loop import Samples, Setting, State
+from ensemble_mammo.learning.state import Samples, Setting, State
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.recipe import InputRecipe, LossRecipe, NetworkRecipe, TrainRecipe
 from ensemble_mammo.records.subject import View

@@ -10,10 +10,11 @@ from ensemble_mammo.errors import TrainingError
 from ensemble_mammo.learning import loop
 from ensemble_mammo.learning.device import resolve_device, resolve_precision
 from ensemble_mammo.learning.images import ViewImages
-from ensemble_mammo.learning.loop import HISTORY, Samples, Setting, State, evaluate, fit, train_one_epoch
+from ensemble_mammo.learning.loop import evaluate, fit, train_one_epoch
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import balanced_weights, make_optimizer
 from ensemble_mammo.learning.schedule import Plan, set_trainable
+from ensemble_mammo.learning.state import HISTORY, Samples, Setting, State
 from ensemble_mammo.records.recipe import LossRecipe, StageRecipe
 from tests.learning.tiny import CLASSES, tiny_dataset, tiny_recipe, with_loss, with_train
 

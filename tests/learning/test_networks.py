@@ -5,9 +5,9 @@ from safetensors.torch import save_file
 
 from ensemble_mammo.errors import RecipeError, WeightsError
 from ensemble_mammo.learning import weights
-from ensemble_mammo.learning.loop import State
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.schedule import schedule, set_trainable
+from ensemble_mammo.learning.state import State
 from ensemble_mammo.records.recipe import NetworkRecipe
 from ensemble_mammo.records.recipe_files import load_recipe, recipe_names
 

@@ -447,3 +447,11 @@ def test_mammograms_under_a_recipe_of_tiles_are_refused(pathology, tmp_path):
         RecipeError, match=r"holds mammograms, and the recipe learns from tiles; .* `ensemble-mammo tiles`"
     ):
         train(pathology, None, dataclasses.replace(pooled(), cut="tiles"), tmp_path / "runs")
+
+
+def test_epochs_are_judged_on_as_many_validation_images_as_the_recipe_says(dataset, tmp_path):
+    recipe = tiny_recipe(epochs=1, validation_images=3)
+    first = train(dataset, View.CC_R, recipe, tmp_path / "a", TrainOptions(seed=1))
+    again = train(dataset, View.CC_R, recipe, tmp_path / "b", TrainOptions(seed=1))
+    assert sum(first.info["images"]["val"].values()) == 3
+    assert first.info["data_fingerprint"] == again.info["data_fingerprint"]

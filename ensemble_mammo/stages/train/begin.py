@@ -13,8 +13,8 @@ import torch
 
 from ensemble_mammo.errors import DatasetError, RecipeError
 from ensemble_mammo.learning.layers import layers_of
-from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.start import Start
+from ensemble_mammo.learning.state import Samples
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.marks import marked_rows, marks_of_rows

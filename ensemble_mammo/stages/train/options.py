@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ensemble_mammo.learning.loop import Advance
+from ensemble_mammo.learning.state import Advance
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import pandas as pd
 from ensemble_mammo.errors import DatasetError, RecipeError
 from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.layers import layers_of
-from ensemble_mammo.learning.loop import Samples
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
+from ensemble_mammo.learning.state import Samples
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import MANIFEST, Dataset
 from ensemble_mammo.records.recipe import HAND_FEATURES, Recipe
@@ -46,7 +46,15 @@ def rows_of(dataset: Dataset, view: View | None, recipe: Recipe, options: TrainO
         turned = dataset.preparation.orientation == "kept"  # else all chest walls lie on one side already
         partner = _of_view(dataset, view.mirrored, recipe, options)["train"].assign(mirrored=turned)
         parts["train"] = pd.concat([parts["train"], partner], ignore_index=True)
-    return parts
+    return parts | {"val": _drawn(parts["val"], recipe.train.validation_images, options.seed)}
+
+
+def _drawn(rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """So many of the rows, drawn by the seed, in their order; all of them for 0."""
+    if not 0 < count < len(rows):
+        return rows
+    chosen = np.random.default_rng([seed, count]).permutation(len(rows))[:count]
+    return rows.iloc[np.sort(chosen)].reset_index(drop=True)
 
 
 def labels_of(rows: pd.DataFrame, recipe: Recipe) -> pd.Series:

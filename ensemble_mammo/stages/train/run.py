@@ -19,9 +19,9 @@ from ensemble_mammo.learning.events import Board
 from ensemble_mammo.learning.imitation import Teacher, imitation_of, teacher_of
 from ensemble_mammo.learning.layers import output_names
 from ensemble_mammo.learning.logistic import logistic_lesson
-from ensemble_mammo.learning.loop import Judgement, Lesson, Samples, Setting, State
 from ensemble_mammo.learning.objective import aims_of, loss_weights
 from ensemble_mammo.learning.start import start_of
+from ensemble_mammo.learning.state import Judgement, Lesson, Row, Samples, Setting, State
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
@@ -208,7 +208,7 @@ def _is_finished(folder: Path, identity: record.Identity, options: TrainOptions)
     return False
 
 
-def _line(name: str, row: loop.Row, epochs: int) -> str:
+def _line(name: str, row: Row, epochs: int) -> str:
     judged = "" if np.isnan(row["val_loss"]) else f", val {row['val_loss']:.4f} / {row['val_accuracy']:.3f}"
     judged += "" if np.isnan(row["val_auc"]) else f", AUC {row['val_auc']:.3f}"
     judged += "" if np.isnan(row["val_correlation"]) else f", correlation {row['val_correlation']:.3f}"

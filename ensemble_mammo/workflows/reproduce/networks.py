@@ -53,6 +53,8 @@ class TableOptions:
 
     table: str
     "binary, five, mias, weight or grid"
+    networks: tuple[str, ...] = ()
+    "ids of those of the table's networks that are wanted, such as 1.0.0.35b.98; empty: all"
     settings: tuple[str, ...] = ()
     "key=value laid over every recipe, such as train.images_an_epoch=3072"
     threshold: str = ""
@@ -64,9 +66,13 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         """Refuse an unknown table."""
-        known = facts_of("scuccimarra")["tables"]
-        if self.table not in known:
-            raise PredictionError(f"--table {self.table}: expected one of {', '.join(known)}")
+        facts = facts_of("scuccimarra")
+        if self.table not in facts["tables"]:
+            raise PredictionError(f"--table {self.table}: expected one of {', '.join(facts['tables'])}")
+        own = [one["id"] for one in facts["networks"] if self.table in one["tables"]]
+        for name in self.networks:
+            if name not in own:
+                raise PredictionError(f"--network {name}: table {self.table} has {', '.join(own)}")
 
 
 def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
@@ -86,6 +92,7 @@ def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
     """
     facts = facts_of("scuccimarra")
     networks = [one for one in facts["networks"] if options.table in one["tables"]]
+    networks = [one for one in networks if one["id"] in (options.networks or (one["id"],))]
     points = [_point(one, options) for one in networks]
     own = {name: _tile_set(tiles / f"{_OWN}{name}") for name in dict.fromkeys(one["set"] for one in networks)}
     foreign = _foreign(tiles)
