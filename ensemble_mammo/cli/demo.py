@@ -17,7 +17,7 @@ def demo(
     subjects: Annotated[int, typer.Option(help="Phantom subjects.", min=20)] = 120,
     seed: Seed = 0,
     long: Annotated[
-        bool, typer.Option("--long", help="Then the cancer pipeline, on films with lesions: patches, heatmaps, AUC.")
+        bool, typer.Option("--long", help="Then films with lesions: patches, heatmaps, AUC; tiles and thresholds.")
     ] = False,
 ) -> None:
     """The whole way on phantom exams made here: under four minutes on two cores (--long: some minutes more)."""
@@ -34,6 +34,7 @@ def demo(
     typer.echo(f"four views to read: {result.reader}")
     if long:
         _cancer(out / "cancer", subjects, seed)
+        _abnormality(out / "cancer" / "dataset", out / "abnormality", seed)
     typer.echo(NOTICE)
 
 
@@ -51,3 +52,14 @@ def _cancer(out: Path, subjects: int, seed: int) -> None:
         typer.echo(line)
     typer.echo(f"heatmap: {found.heatmap}")
     typer.echo(f"films to read: {found.reader}")
+
+
+def _abnormality(data: Path, out: Path, seed: int) -> None:
+    """Tiles of those films, normal or not, and what that came to."""
+    from ensemble_mammo.console import report_table
+    from ensemble_mammo.records.manifest import read_dataset
+    from ensemble_mammo.workflows.demo_abnormality import DemoAbnormalityOptions, demo_abnormality
+
+    found = demo_abnormality(read_dataset(data), out, DemoAbnormalityOptions(seed))
+    report_table(found.report, out / "report", False)
+    typer.echo(f"thresholds and contrasts: {found.page}")

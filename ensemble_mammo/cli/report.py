@@ -109,6 +109,14 @@ def report(
             rich_help_panel="Studies",
         ),
     ] = "0.5",
+    validation_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--validation-data",
+            help="The dataset of the validation files, where it is another one than --data.",
+            rich_help_panel="Studies",
+        ),
+    ] = None,
     sensitivity: Annotated[
         float, typer.Option(help="Where specificity is stated; aim of a threshold.", rich_help_panel="Studies")
     ] = 0.9,
@@ -183,6 +191,7 @@ def report(
     options = valid(
         ReportOptions, rule, resamples, seed, allow_unlabelled, columns=named, dataset=dataset, groups=groups,
         by=tuple(by or ()), readers=readers, validation=tuple(validation or ()), validation_counts=validation_counts,
+        validation_data=read_dataset(validation_data) if validation_data else None,
         threshold=threshold, sensitivity=sensitivity, specificity=specificity, coverage=coverage,
         plan_width=plan_width, studies=studies, maps=maps,
         heatmaps=heatmaps, baseline=baseline, tables=tuple(tables or ()), hide_ids=hide_ids,

@@ -13,7 +13,7 @@ from timm.layers import Conv2dSame, create_pool2d
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork, same_cells
+from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork, configured, same_cells
 
 GROUPS = ((32, 32, 32), (64, 64), (128, 128), (256,), (512,))
 """Output channels of the convolutions; a max pooling of stride 2 follows each group."""
@@ -58,19 +58,7 @@ class ConvNet(FlattenedNetwork):
         return same_cells(length, 1 + len(GROUPS))
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "convnet_1_0_0.untrained": {
-            "input_size": (1, SIZE, SIZE),
-            "fixed_input_size": True,
-            "num_classes": 2,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "first_conv": "features.0.0.0",
-            "classifier": "fc",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"convnet_1_0_0.untrained": configured("features.0.0.0")})
 
 
 @register_model

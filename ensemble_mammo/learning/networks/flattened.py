@@ -155,6 +155,23 @@ class FlattenedNetwork(nn.Module):
         return layer
 
 
+def configured(first_convolution: str) -> dict[str, Any]:
+    """What timm is told of such a network.
+
+    Args:
+        first_convolution: the name of its first convolution's module.
+    """
+    return {
+        "input_size": (1, SIZE, SIZE),
+        "fixed_input_size": True,
+        "num_classes": 2,
+        "mean": (0.0,),
+        "std": (1.0,),
+        "first_conv": first_convolution,
+        "classifier": "fc",
+    }
+
+
 def same_cells(length: int, halvings: int) -> int:
     """Places that are left of a length after so many layers of stride 2 whose padding is "same"."""
     return -(-length // 2**halvings)

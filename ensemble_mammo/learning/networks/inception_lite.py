@@ -23,7 +23,7 @@ from timm.models.inception_v4 import (
 )
 from torch import nn
 
-from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork
+from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork, configured
 
 STEM = (32, 32, 64)
 """Output channels of the first convolutions in Inception v4, before they are halved."""
@@ -81,19 +81,7 @@ def _half(length: int) -> int:
     return (length - 3) // 2 + 1
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "inception_lite.untrained": {
-            "input_size": (1, SIZE, SIZE),
-            "fixed_input_size": True,
-            "num_classes": 2,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "first_conv": "features.0.0",
-            "classifier": "fc",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"inception_lite.untrained": configured("features.0.0")})
 
 
 @register_model

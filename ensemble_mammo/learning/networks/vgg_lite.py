@@ -14,7 +14,7 @@ from timm.layers import Conv2dSame, create_pool2d
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork, same_cells
+from ensemble_mammo.learning.networks.flattened import SIZE, Convolution, FlattenedNetwork, configured, same_cells
 
 GROUPS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Of each group: the output channels, the 3x3 convolutions; a 2x2 max pooling follows."""
@@ -53,19 +53,7 @@ class VGGLite(FlattenedNetwork):
         return same_cells(length, 1 + len(GROUPS))
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "vgg_lite.untrained": {
-            "input_size": (1, SIZE, SIZE),
-            "fixed_input_size": True,
-            "num_classes": 2,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "first_conv": "features.0.0.0",
-            "classifier": "fc",
-        }
-    }
-)
+default_cfgs = generate_default_cfgs({"vgg_lite.untrained": configured("features.0.0.0")})
 
 
 @register_model

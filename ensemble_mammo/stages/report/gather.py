@@ -140,7 +140,8 @@ def _validation_truth(labels: Truth, options: ReportOptions, read: SystemRead) -
             "--validation: these files carry no ids; give their true classes in file order as --validation-counts "
             "A=14,B=51,…, or ids (predictions_<view>.ids.csv beside each file)"
         )
-    return truth_from_dataset(options.dataset, labels.task) if options.dataset is not None else labels
+    dataset = options.validation_data or options.dataset
+    return truth_from_dataset(dataset, labels.task) if dataset is not None else labels
 
 
 def _refuse_test_subjects(read: SystemRead, given: Sequence[Predictions]) -> None:

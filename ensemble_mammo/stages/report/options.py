@@ -47,6 +47,8 @@ class ReportOptions:
     "prediction files of subjects outside the test: thresholds, temperature and conformal sets are fitted on them"
     validation_counts: str = ""
     "true classes of validation files without ids, as A=14,B=51,…; empty: from where the others come"
+    validation_data: Dataset | None = None
+    "the dataset whose labels the validation files have, where that is another one than the reported files'"
     threshold: str | float = HALF
     """of two classes: the score from which exams are called positive, as 0.3, or `recall=0.9` for one that is chosen on
     the validation files, a level its own; 0.5: the class that scores highest"""

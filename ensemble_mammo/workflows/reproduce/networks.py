@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_mammo.errors import DatasetError, PredictionError
+from ensemble_mammo.merit.calls import threshold_asked
 from ensemble_mammo.merit.inputs.truth import truth_from_dataset
 from ensemble_mammo.merit.pages.exports import markdown, table_csv
 from ensemble_mammo.merit.sections import Cell, Table
@@ -65,7 +66,9 @@ class TableOptions:
     "seed, device and the like"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown table."""
+        """Refuse an unknown table or network, and a threshold that is none."""
+        if self.threshold:
+            threshold_asked(self.threshold)
         facts = facts_of("scuccimarra")
         if self.table not in facts["tables"]:
             raise PredictionError(f"--table {self.table}: expected one of {', '.join(facts['tables'])}")
@@ -103,7 +106,7 @@ def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
             (), one["recipe"], split=TEST, on=on, threshold=_threshold(point, options), train=options.train
         )
         outcome = outcome_of(own[one["set"]], point, out / NETWORKS, judging)
-        rows += _rows(one, outcome, _published(facts, one))
+        rows += _rows(one, outcome, _published(facts, one, options.table))
         if options.table == _GRID and not outcome.failure:
             _write_grid(
                 [(TEST, own[one["set"]], TEST), *((name, dataset, "") for name, dataset in on)], point, out, options
@@ -141,13 +144,18 @@ def _foreign(tiles: Path) -> list[tuple[str, Dataset]]:
         raise DatasetError(f"{tiles}: no such folder; expected one with the tile sets set-6, set-8, set-9")
     folders = sorted(path.parent for path in tiles.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(_OWN))
     found = [(folder.name, read_dataset(folder)) for folder in folders]
-    return [(name, dataset) for name, dataset in found if dataset.cut()[0] == TILES]
+    found = [(name, dataset) for name, dataset in found if dataset.cut()[0] == TILES]
+    try:
+        SweepOptions((), on=tuple(found))
+    except ValueError as error:
+        raise DatasetError(f"{tiles}: {error}; rename the folder") from error
+    return found
 
 
-def _published(facts: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """set judged on -> figure -> what was published."""
+def _published(facts: Mapping[str, Any], network: Mapping[str, Any], table: str) -> dict[str, dict[str, float]]:
+    """set judged on -> figure -> what was published in that table."""
     found: dict[str, dict[str, float]] = {}
-    for on, result in network.get("published", {}).items():
+    for on, result in network.get(f"published_{table}", network.get("published", {})).items():
         found[on] = {one["figure"]: one["value"] for one in facts["results"] if one["id"] == result}
     return found
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics
 from typer.testing import CliRunner
@@ -14,7 +15,10 @@ from ensemble_mammo.errors import PredictionError
 from ensemble_mammo.merit.figures import accuracy, confusion_matrix
 from ensemble_mammo.merit.inputs.truth import Truth
 from ensemble_mammo.merit.pages.page import page
+from ensemble_mammo.records.manifest import COLUMNS, Dataset
+from ensemble_mammo.records.png16 import write_png16
 from ensemble_mammo.records.predictions import write_plain, write_predictions
+from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.report import ReportOptions, report
 from tests.stages.report.studies import views_made
@@ -351,3 +355,22 @@ def test_the_command_takes_a_threshold_and_refuses_what_is_none(tmp_path):
         failed = CliRunner().invoke(app, [*common[:-3], "--out", str(tmp_path / "none"), "--threshold", text])
         assert failed.exit_code != 0
     assert not (tmp_path / "none").exists()
+
+
+def test_a_threshold_chosen_at_home_acts_on_a_foreign_dataset(tmp_path):
+    given, truth, held = given_of(validation=50)
+    datasets = {}
+    for name, tables in (("home", held), ("abroad", given)):
+        keys = [(p.level, *key, TASK.classes[c]) for p in tables for key, c in zip(p.keys, truth.of(p), strict=True)]
+        rows = pd.DataFrame(keys, columns=["view", "subject_id", "exam_id", "abnormality"])
+        whole = rows.reindex(columns=[*COLUMNS, "abnormality"], fill_value="").assign(split="test", file="x.png")
+        write_png16(tmp_path / name / "x.png", np.zeros((8, 8), np.uint16))
+        datasets[name] = Dataset(tmp_path / name, whole, Preparation())
+    options = ReportOptions(
+        resamples=0, studies=False, threshold="recall=0.9", validation=validation_files(tmp_path, held)
+    )
+    expected = report(given, truth, options=options).thresholds
+    settled = dataclasses.replace(options, dataset=datasets["abroad"], validation_data=datasets["home"])
+    assert report(given, truth, options=settled).thresholds == expected
+    with pytest.raises(PredictionError, match=r"no true class|without a true class|have no label"):
+        report(given, truth, options=dataclasses.replace(settled, validation_data=None))
