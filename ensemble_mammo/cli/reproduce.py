@@ -51,6 +51,8 @@ def reproduce(
     from ensemble_mammo.workflows.reproduce import ReproduceOptions, TableOptions
     from ensemble_mammo.workflows.reproduce import reproduce as run
 
+    if not table and (network or settings or threshold):
+        raise typer.BadParameter("--network, --set and --threshold are of --table: name the table too")
     with training_bar() as progress:
         learning = TrainOptions(seed=seed, device=device, workers=workers, restart=restart, progress=progress)
         given = tuple(network or ()), tuple(settings or ())
@@ -60,6 +62,8 @@ def reproduce(
         typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
     else:
         reproduction_tables(found)
+    if found.failed:
+        raise typer.Exit(1)
 
 
 def _pair(text: str) -> tuple[str, Path]:

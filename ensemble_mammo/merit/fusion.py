@@ -198,14 +198,16 @@ def _worst_breast(levels: Mapping[str, Predictions]) -> Predictions:
 def _gap_notes(missing: Mapping[str, int], absent: NDArray[np.bool_]) -> list[str]:
     if not missing:
         return []
+    if ((~absent).sum(axis=1) == 1).all():
+        return [
+            "no exam has more than one view, as tiles and patches have it; of mammograms: check that subject_id and "
+            "exam_id are written alike in all files"
+        ]
     gaps = ", ".join(f"{view} {count}" for view, count in missing.items())
-    notes = [
+    return [
         f"{int(absent.any(axis=1).sum())} of {len(absent)} exams lack a view ({gaps}): "
         "those present were fused (the tables' column views says which)"
     ]
-    if ((~absent).sum(axis=1) == 1).all():
-        notes.append("no exam has more than one view: check that subject_id and exam_id are written alike in all files")
-    return notes
 
 
 def _lacking(keys: Sequence[tuple[str, str]], given: Sequence[Predictions], absent: NDArray[np.bool_]) -> str:

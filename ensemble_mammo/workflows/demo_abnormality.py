@@ -1,4 +1,4 @@
-"""demo --long: tiles of lesions and of normal tissue, a network for them, thresholds and contrasts, on phantom films."""
+"""demo --long: tiles of lesions and of normal tissue, a network for them, thresholds and contrasts, on phantoms."""
 
 from __future__ import annotations
 

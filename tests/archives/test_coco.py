@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -533,9 +532,7 @@ def test_a_coco_folder_is_prepared_with_its_masks_and_its_aspect(tmp_path):
 
 @pytest.mark.real
 def test_the_shared_masses_are_joined_to_the_real_tables(real_data):
-    begun = time.perf_counter()
     listing = found(real_data / "cbis-ddsm-mass", "pathology", labels=real_data / "cbis-ddsm-csv")
-    assert time.perf_counter() - begun < 5
     assert len(listing.images) == 1231 and listing.left_out == ()
     assert sum(bool(one.outlines) for i in listing.images for one in i.lesions) == 1318
     assert all("pathology" in i.labels and "density" in i.labels for i in listing.images)

@@ -123,7 +123,9 @@ def test_a_pooled_recipe_is_cross_validated_once_for_all_views(cancer, tmp_path)
 
 def test_patches_and_mammograms_are_told_apart_before_anything_is_predicted(cancer, pooled):
     patches = dataclasses.replace(cancer, table=cancer.table.assign(patch="background"))
-    with pytest.raises(DatasetError, match="a patch set, and the networks are of task pathology; give the dataset of"):
+    with pytest.raises(
+        DatasetError, match="a set of patches, and the networks look at whole mammograms; give the dataset of"
+    ):
         predict(patches, pooled / "a")
 
 

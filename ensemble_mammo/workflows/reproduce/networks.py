@@ -16,12 +16,12 @@ from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset
 from ensemble_mammo.records.recipe_files import recipes_for
 from ensemble_mammo.records.subject import View
-from ensemble_mammo.records.task import TILES, task_named
+from ensemble_mammo.records.task import TILES
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.report import ReportOptions, report
 from ensemble_mammo.stages.train import TrainOptions
 from ensemble_mammo.workflows.reproduce.result import Reproduction, facts_of
-from ensemble_mammo.workflows.sweep import Outcome, Point, SweepOptions, outcome_of
+from ensemble_mammo.workflows.sweep import Outcome, Point, SweepOptions, outcome_of, require_judgeable
 
 NETWORKS = "networks"
 """The folder of the runs, within the one that is written to."""
@@ -99,23 +99,22 @@ def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
     points = [_point(one, options) for one in networks]
     own = {name: _tile_set(tiles / f"{_OWN}{name}") for name in dict.fromkeys(one["set"] for one in networks)}
     foreign = _foreign(tiles)
+    judging = [_judging(point, foreign, options) for point in points]
+    for one, point, judged in zip(networks, points, judging, strict=True):  # before anything is trained
+        require_judgeable(own[one["set"]], point.task, judged)
     rows: list[list[Cell]] = []
-    for one, point in zip(networks, points, strict=True):
-        on = tuple((name, dataset) for name, dataset in foreign if point.task.name in dataset.task_names())
-        judging = SweepOptions(
-            (), one["recipe"], split=TEST, on=on, threshold=_threshold(point, options), train=options.train
-        )
-        outcome = outcome_of(own[one["set"]], point, out / NETWORKS, judging)
+    failed = []
+    for one, point, judged in zip(networks, points, judging, strict=True):
+        outcome = outcome_of(own[one["set"]], point, out / NETWORKS, judged)
         rows += _rows(one, outcome, _published(facts, one, options.table))
+        failed += [point.name] if outcome.failure else []
         if options.table == _GRID and not outcome.failure:
-            _write_grid(
-                [(TEST, own[one["set"]], TEST), *((name, dataset, "") for name, dataset in on)], point, out, options
-            )
+            _write_grid(own[one["set"]], judged.on, point, out, options)
     found = Table(options.table, facts["tables"][options.table], _COLUMNS, rows, _caption(facts))
     write_text(out / f"{options.table}.csv", table_csv(found))
     write_text(out / f"{options.table}.md", markdown(found))
     notes = tuple(f"{row[0]} on {row[2]}: {row[-1]}" for row in rows if row[-1])
-    return Reproduction("scuccimarra", facts["title"], facts["source"], (found,), notes)
+    return Reproduction("scuccimarra", facts["title"], facts["source"], (found,), notes, tuple(failed))
 
 
 def _point(network: Mapping[str, Any], options: TableOptions) -> Point:
@@ -125,8 +124,11 @@ def _point(network: Mapping[str, Any], options: TableOptions) -> Point:
     return Point(network["id"], {}, network["recipe"], settings, options.train.seed, recipes)
 
 
-def _threshold(point: Point, options: TableOptions) -> str:
-    return options.threshold if len(point.task.classes) == 2 else ""
+def _judging(point: Point, foreign: Sequence[tuple[str, Dataset]], options: TableOptions) -> SweepOptions:
+    """How a network is judged: on the test split of its set, and on every foreign set with labels of its task."""
+    on = tuple((name, dataset) for name, dataset in foreign if point.task.name in dataset.task_names())
+    threshold = options.threshold if len(point.task.classes) == 2 else ""
+    return SweepOptions((), point.recipe, split=TEST, on=on, threshold=threshold, train=options.train)
 
 
 def _tile_set(folder: Path) -> Dataset:
@@ -181,10 +183,12 @@ def _rows(
         yield [*first, *([None] * 11), f"FAILED: {outcome.failure}"]
 
 
-def _write_grid(sets: Sequence[tuple[str, Dataset, str]], point: Point, out: Path, options: TableOptions) -> None:
+def _write_grid(
+    own: Dataset, foreign: Sequence[tuple[str, Dataset]], point: Point, out: Path, options: TableOptions
+) -> None:
     """A report a set with the table of thresholds and contrasts."""
-    models, task = out / NETWORKS / point.name, task_named(point.task.name)
-    for name, dataset, split in sets:
+    models, task = out / NETWORKS / point.name, point.task
+    for name, dataset, split in [(TEST, own, TEST), *((name, dataset, "") for name, dataset in foreign)]:
         folder = out / _GRID / name
         asked = PredictOptions(split, task=task.name, other_source=True, device=options.train.device)
         predict(dataset, models, folder, replace(asked, contrasts=options.contrasts))

@@ -37,6 +37,8 @@ class Reproduction:
     "published beside obtained"
     notes: tuple[str, ...] = ()
     "what a reader must know"
+    failed: tuple[str, ...] = ()
+    "networks that could not be trained or judged"
 
     def as_json(self) -> dict[str, Any]:
         """What reproduce.json holds."""

@@ -3,7 +3,7 @@
 from ensemble_mammo.workflows.sweep.options import SweepOptions
 from ensemble_mammo.workflows.sweep.points import Axis, Point, axes_of, points_of
 from ensemble_mammo.workflows.sweep.result import Outcome, Sweep
-from ensemble_mammo.workflows.sweep.run import outcome_of, sweep
+from ensemble_mammo.workflows.sweep.run import outcome_of, require_judgeable, sweep
 
 __all__ = [
     "Axis",
@@ -14,5 +14,6 @@ __all__ = [
     "axes_of",
     "outcome_of",
     "points_of",
+    "require_judgeable",
     "sweep",
 ]

@@ -54,7 +54,7 @@ def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
         options = replace(options, views=views_at(dataset, options.views))
         points = [replace(point, recipes=_of_views(point, options.views)) for point in points]
     for task in {point.task.name: point.task for point in points}.values():
-        _require_judgeable(dataset, task, options)
+        require_judgeable(dataset, task, options)
     about = _about(dataset, options)
     _require_same(out, about, options)
     outcomes: list[Outcome] = []
@@ -141,7 +141,7 @@ def _of_views(point: Point, views: Sequence[View]) -> dict[View | None, Recipe]:
     return {view: recipe for view, recipe in point.recipes.items() if view is None or view in views}
 
 
-def _require_judgeable(dataset: Dataset, task: Task, options: SweepOptions) -> None:
+def require_judgeable(dataset: Dataset, task: Task, options: SweepOptions) -> None:
     """Refuse, before anything is trained, what could not be judged afterwards.
 
     Raises:
