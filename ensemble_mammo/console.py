@@ -245,7 +245,16 @@ def runs_table(results: Sequence[TrainResult], as_json: bool) -> None:
 
 
 def _run(result: TrainResult) -> dict[str, Any]:
-    shown = ("view", "epochs", "kept_epoch", "val_accuracy", "val_loss", "wall_seconds", "images_per_second")
+    shown = (
+        "view",
+        "epochs",
+        "kept_epoch",
+        "val_accuracy",
+        "val_majority",
+        "val_loss",
+        "wall_seconds",
+        "images_per_second",
+    )
     facts = {name: result.info.get(name) for name in shown}
     rounded = {name: round(v, 4) if isinstance(v, float) else "-" if v is None else v for name, v in facts.items()}
     return {"folder": str(result.folder), **rounded}

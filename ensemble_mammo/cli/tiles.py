@@ -28,6 +28,9 @@ def tiles(
     ] = 0,
     trim: Annotated[float, typer.Option(help="Taken off each side of the film before normal tiles are cut.")] = 0.07,
     normal_share: Annotated[float, typer.Option(help="Normal tiles of all tiles, in each split; 0: none.")] = 0.83,
+    thin: Annotated[
+        str, typer.Option(help="Fewer lesion tiles where normal ones run short: none, tests (val and test) or all.")
+    ] = "none",
     bounds_share: Annotated[
         float, typer.Option(help="Share of sampled tissue within the bounds of mean and of variance.")
     ] = 0.98,
@@ -52,7 +55,7 @@ def tiles(
 
     names = tuple(name.strip() for name in findings.split(",") if name.strip())
     options = valid(
-        TileOptions, set_, size, trim, normal_share, bounds_share, split, names, birads, seed, workers, restart
+        TileOptions, set_, size, trim, normal_share, thin, bounds_share, split, names, birads, seed, workers, restart
     )
     made = run(read_dataset(data), out, options, read_dataset(normals) if normals else None, bounds)
     if json_:

@@ -88,9 +88,10 @@ def teacher_of(recipe: Recipe, device: torch.device) -> Teacher:
         raise RunError(f"{folder}: imitates a run itself; give that one, {run.recipe.network.weights_file}")
     if run.recipe.input.height != run.recipe.input.width:
         raise RunError(f"{folder}: its input is no square patch; give the run of a patch network")
-    if run.recipe.input.centre == "image":
+    if run.recipe.input.uses_own_mean:
         raise RunError(
-            f"{folder}: takes each patch's own mean off (centre = 'image'), which no single pass can imitate"
+            f"{folder}: goes by each patch's own mean (centre = 'image', or a contrast), which no single pass can "
+            "imitate"
         )
     chain = chain_of(run)
     if not chain.pools_by_mean:

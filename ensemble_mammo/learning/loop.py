@@ -65,7 +65,7 @@ def fit(
         judgement = (judged.auc, judged.correlation, judged.recall, judged.precision)
         state.history.append(dict(zip(HISTORY, (*values, *pace, *judgement), strict=True)))
         if is_better(recipe, state.history):
-            state.kept_epoch = state.epoch
+            state.kept_epoch, state.kept_only = state.epoch, judged.only
             state.kept = {k: v.detach().to("cpu", copy=True) for k, v in state.network.state_dict().items()}
         record(state, judged)
 

@@ -34,7 +34,7 @@ from ensemble_mammo.learning.checkpoint import (
 )
 from ensemble_mammo.learning.loop import begin_epoch
 from ensemble_mammo.learning.schedule import schedule
-from ensemble_mammo.learning.state import HISTORY, Setting, State
+from ensemble_mammo.learning.state import HISTORY, SEVERAL, Setting, State
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.recipe_files import recipe_from_toml, recipe_to_toml
 
@@ -100,6 +100,7 @@ def write_state(folder: Path, state: State, identity: Identity) -> None:
     about = {
         "history": state.history,
         "kept_epoch": state.kept_epoch,
+        "kept_only": state.kept_only,
         "scaler": state.scaler.state_dict(),
         "identity": identity.as_table(),
     }
@@ -127,6 +128,7 @@ def read_state(folder: Path, state: State, setting: Setting) -> None:
     except RuntimeError as error:
         raise RunError(f"{folder / STATE}: holds another network; train with --restart ({error})") from error
     state.history, state.kept_epoch = about["history"], about["kept_epoch"]
+    state.kept_only = about.get("kept_only", SEVERAL)  # not in states of earlier versions
     state.kept = parts["kept"] or parts["network"]
     recipe = setting.recipe.train
     begin_epoch(state, schedule(recipe, state.epoch - 1, state.val_losses[:-1]), recipe)

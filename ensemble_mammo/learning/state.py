@@ -37,6 +37,10 @@ HISTORY = (
 correlation where a run is imitated, recall and precision of the positive classes."""
 
 
+SEVERAL = -1
+"""In place of an output: a network names several of them, or there are no images."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """Images with their classes."""
@@ -109,6 +113,8 @@ class State:
     "the weights that the run keeps so far"
     kept_epoch: int = 0
     "the epoch they are of, from 1"
+    kept_only: int = SEVERAL
+    "the one output that they name for every validation image, from 0"
 
     @property
     def epoch(self) -> int:
@@ -139,6 +145,12 @@ class Judgement:
     "share of the positive images whose most probable class is a positive one; nan without any"
     precision: float = math.nan
     "share of positive images among those; nan where there are none"
+
+    @property
+    def only(self) -> int:
+        """The one output that is named for every image; `SEVERAL` where there are more, or no images."""
+        named = np.unique(self.scores.argmax(axis=1))
+        return int(named[0]) if len(named) == 1 else SEVERAL
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ CHOICES = (
 )
 """What an error about missing weights ends with."""
 
-_DENSE = "dense."
-"what the tensors of dense layers before the last one begin with, in networks that have such"
+_DENSE = ("dense.", "pre_logits.")
+"what the tensors of dense layers before the last one begin with, in networks that have such: ours, timm's VGG"
 _KEYS_SHOWN = 5
 _WEIGHTS = "weights.safetensors"
 "of a run folder, as learning.checkpoint writes it; beside it lies its .sha256"
@@ -121,6 +121,11 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
     if own.layers and own.name == recipe.name and own.layers != recipe.layers:
         found = _with_one_layer(network, found, own, recipe, folder)
     if recipe.start_part == "features":
+        if own.name != recipe.name:
+            raise WeightsError(
+                f"{folder}: a run of {_described(own)}; start_part = 'features' takes the features of a run of "
+                f"{_described(recipe)} alone; leave it out, or take such a run"
+            )
         found = _features_alone(network, found)
     if own.name == recipe.name and _built(own) == _built(recipe):
         _put(network, found, str(folder))
@@ -138,7 +143,7 @@ def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
 def _features_alone(network: Any, found: dict[str, Tensor]) -> dict[str, Tensor]:
     """A run's tensors before its dense layers, and the network's own from there on."""
     own = network.state_dict()
-    behind = (_DENSE, f"{head_name(network)}.")
+    behind = (*_DENSE, f"{head_name(network)}.")
     fresh = {key: tensor for key, tensor in own.items() if key.startswith(behind)}
     return {key: tensor for key, tensor in found.items() if not key.startswith(behind)} | fresh
 

@@ -28,7 +28,8 @@ def from_mapping(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
         where: the name of the table in error texts, such as `train`.
 
     Raises:
-        FieldProblems: unknown keys (with the nearest name), wrong types, and what `__post_init__` refuses.
+        FieldProblems: unknown keys (with the nearest name, or the one that `kind.MOVED` gives for a former key), wrong
+            types, and what `__post_init__` refuses.
     """
     problems: list[str] = []
     result = _build(kind, table, where, problems)
@@ -64,6 +65,9 @@ def _build(kind: Any, table: Any, where: str, problems: list[str]) -> Any:
     for key, value in table.items():
         name = prefix + key
         if key not in known:
+            if moved := getattr(kind, "MOVED", {}).get(key):
+                problems.append(f"{name!r} stands in [{moved.partition('.')[0]}] now: {moved}")
+                continue
             near = get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f"did you mean {prefix + near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             problems.append(f"unknown key {name!r}; {hint}")

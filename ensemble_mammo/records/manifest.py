@@ -89,6 +89,15 @@ def image_row(record: Mapping[Any, Any]) -> ImageRow:
 REQUIRED = ("image_id", "subject_id", "view", "file")
 """The columns without which a manifest is refused."""
 
+_CENTRE = "centre_row"
+PLACE = ("method", _CENTRE, "centre_column", "cover_px", "size_px", "turned", "overlap")
+"""The columns of tile sets and patch sets that say where in its mammogram, and how, an image was cut."""
+
+
+def place_columns(table: pd.DataFrame) -> list[str]:
+    """Those of `PLACE` that a manifest has; none of a dataset of mammograms."""
+    return [name for name in PLACE if name in table] if _CENTRE in table else []
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -160,12 +169,20 @@ class Dataset:
         said = "; ".join(f"{name} {own[name]!r}, in training {theirs[name]!r}" for name in own if name in differing)
         of_the_source = differing <= set(OF_THE_SOURCE)
         if differing and not (other_source and of_the_source):
-            hint = " (or, where the files are of another kind, give --other-source)" if of_the_source else ""
+            advice = "prepare it again with the options of the training data"
+            advice += " (or, where the files are of another kind, give --other-source)" if of_the_source else ""
             raise DatasetError(
                 f"{self.root}: prepared otherwise than the images the run of {who} was trained on ({said}); "
-                f"prepare it again with the options of the training data{hint}"
+                f"{self._cut_again(trained_on, differing) or advice}"
             )
         return f"images of another kind of source than those of the training: {said}" if differing else ""
+
+    def _cut_again(self, trained_on: Preparation, differing: Collection[str]) -> str:
+        """How tiles of another size get the size of those of a training; empty where that does not help."""
+        square = trained_on.height == trained_on.width > 0
+        if self.cut()[0] != TILES or not square or not set(differing) <= {"height", "width"}:
+            return ""
+        return f"cut it with `ensemble-mammo {TILES} --size {trained_on.height}`"
 
     def subject_labels(self, task: Task) -> dict[str, str]:
         """subject_id -> label, the highest class where exams differ, empty where there is none."""
@@ -193,9 +210,10 @@ class Dataset:
         return found
 
     def fingerprint(self) -> str:
-        """SHA-256 over ids, views, labels, splits and source hashes: the same for the same data."""
+        """SHA-256 over ids, views, labels, splits, source hashes and places of tiles: the same for the same data."""
         names = [c for c in ("image_id", "subject_id", "exam_id", "view", "split", "source_sha256") if c in self.table]
-        ordered = self.table.sort_values("image_id", kind="stable")[names + self.task_names()]
+        names += [*self.task_names(), *place_columns(self.table)]
+        ordered = self.table.sort_values("image_id", kind="stable")[names]
         return hashlib.sha256(ordered.to_csv(index=False).encode()).hexdigest()
 
 

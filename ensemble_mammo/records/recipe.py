@@ -119,8 +119,12 @@ class Recipe:
             raise ValueError("loss.balance weighs collections; set network.layers, such as ['density']")
         if self.train.fit == "logistic":
             self._check_logistic()
-        if self.network.name == HAND_FEATURES and not (self.input.mean == 0 and self.input.centre == "none"):
-            raise ValueError(f"{HAND_FEATURES} takes what is black as no breast: input.mean = 0, input.centre = 'none'")
+        changed = self.input.mean != 0 or self.input.centre != "none" or self.input.contrast != 1
+        if self.network.name == HAND_FEATURES and changed:
+            raise ValueError(
+                f"{HAND_FEATURES} takes what is black as no breast: input.mean = 0, input.centre = 'none', "
+                "input.contrast = 1"
+            )
         if not self.train.imitate:
             return
         if self.task != "patch" or not self.pooled:
@@ -142,6 +146,11 @@ class Recipe:
     def learns_from(self) -> str:
         """What mammograms are cut into for it: patches, tiles, or nothing."""
         return PATCHES if self.task == PATCH and not self.train.imitate else self.cut
+
+    @property
+    def resizes_tiles(self) -> bool:
+        """Whether it takes tiles of any size: weights of another source expect tiles resized to the input."""
+        return self.cut == TILES and self.network.pretrained not in ("none", "run")
 
     @property
     def tasks(self) -> tuple[str, ...]:

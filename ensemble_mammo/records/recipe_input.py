@@ -28,6 +28,11 @@ class InputRecipe:
     "factor about the image's own mean, in training and prediction alike, before mean and std; not clipped"
 
     @property
+    def uses_own_mean(self) -> bool:
+        """Whether what the network sees depends on the mean of the whole input, so that a part cannot stand alone."""
+        return self.centre == "image" or self.contrast != 1
+
+    @property
     def size(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.height, self.width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ensemble_mammo.records.ranges import expect, expect_range
 
@@ -61,6 +62,11 @@ class StageRecipe:
 @dataclass(frozen=True)
 class TrainRecipe:
     """Optimizer, schedule, loss, and which checkpoint is kept."""
+
+    MOVED: ClassVar[dict[str, str]] = {
+        name: f"loss.{name}" for name in ("label_smoothing", "soft_targets", "balance", "class_weights")
+    }
+    "former fields -> where they stand now"
 
     epochs: int
     "sweeps over the training images, all stages together"

@@ -12,7 +12,7 @@ from ensemble_mammo.records.origin import BASELINE
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipes_for
 from ensemble_mammo.records.subject import View
-from ensemble_mammo.records.task import PATCH
+from ensemble_mammo.records.task import PATCH, PATCHES
 from ensemble_mammo.stages.train import TrainOptions, TrainResult, train
 
 _log = logging.getLogger(__name__)
@@ -25,10 +25,11 @@ def baseline_recipes(dataset: Dataset, task: str, views: Sequence[View]) -> dict
     """The recipe of the baseline for each of the views that the dataset has two classes or more of.
 
     Raises:
-        RecipeError: the task is of patches, which have no breast to be measured.
+        RecipeError: the dataset holds patches or tiles, which have no breast to be measured.
     """
-    if task == PATCH:
-        raise RecipeError("the baseline measures whole breasts, and the recipe learns from patches; leave it out")
+    cut = PATCHES if task == PATCH else dataset.cut()[0]
+    if cut:
+        raise RecipeError(f"the baseline measures whole breasts, and {dataset.root} holds {cut}; leave it out")
     told = [view for view in views if len(_classes(dataset, view, task)) > 1]
     for view in views:
         if view not in told and len(dataset.rows(view)):

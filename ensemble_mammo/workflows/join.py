@@ -31,7 +31,15 @@ from ensemble_mammo.records.manifest import (
 from ensemble_mammo.records.splits import SPLITS, deal
 from ensemble_mammo.records.task import TASKS, highest_labels, task_named
 from ensemble_mammo.workflows.beside import linked, made_beside, refuse_target
-from ensemble_mammo.workflows.join_map import Part, Renaming, read_map, read_plan, refuse_preparations, renamed
+from ensemble_mammo.workflows.join_map import (
+    Part,
+    Renaming,
+    read_map,
+    read_plan,
+    refuse_cut,
+    refuse_preparations,
+    renamed,
+)
 
 _log = logging.getLogger(__name__)
 _FILES = {"file": "images", "full_file": "full"}
@@ -63,13 +71,15 @@ def join(plan: Path, out: Path, options: JoinOptions | None = None) -> Dataset:
         options: how.
 
     Raises:
-        DatasetError: tables that cannot be right, parts that were prepared differently, or a task that no part has.
+        DatasetError: tables that cannot be right, parts that were prepared differently or hold tiles or patches, or a
+            task that no part has.
         OutputError: `out` holds a dataset already, or lies inside a part (or a part in it).
     """
     options = options or JoinOptions()
     task_named(options.task)
     parts = read_plan(plan)
     refuse_target(out, [part.dataset.root for part in parts], options.restart)
+    refuse_cut(plan, parts)
     refuse_preparations(plan, parts)
     renamings = read_map(options.labels, parts) if options.labels else ()
     sources, table = _joined_images(parts, renamings, options.labels)

@@ -84,6 +84,19 @@ def _refuse_name(name: str, others: Sequence[str]) -> None:
             raise ValueError(f"collection {name!r} and {other!r}: ids could clash; neither may begin like the other")
 
 
+def refuse_cut(plan: Path, parts: Sequence[Part]) -> None:
+    """Refuse sets of tiles or patches, whose own columns the joined dataset would not have.
+
+    Raises:
+        DatasetError: the text names each of them.
+    """
+    problems = [f"{part.collection} holds {cut}" for part in parts if (cut := part.dataset.cut()[0])]
+    if problems:
+        raise DatasetError(
+            f"{plan}: {', '.join(problems)}; datasets of mammograms are joined: join those, then cut what comes of it"
+        )
+
+
 def refuse_preparations(plan: Path, parts: Sequence[Part]) -> None:
     """Refuse datasets whose images were prepared differently; how each source is read may differ.
 

@@ -84,3 +84,5 @@ def test_an_input_that_moves_black_is_refused():
     train = TrainRecipe(1, (StageRecipe(0.1),))
     with pytest.raises(ValueError, match=r"hand_features takes what is black as no breast: input\.mean = 0"):
         Recipe("density", NetworkRecipe("hand_features"), InputRecipe(48, 32, mean=0.5), train)
+    with pytest.raises(ValueError, match=r"hand_features takes what is black as no breast: .* input\.contrast = 1"):
+        Recipe("density", NetworkRecipe("hand_features"), InputRecipe(48, 32, contrast=1.5), train)

@@ -233,7 +233,7 @@ def test_without_a_run_to_imitate_there_is_no_training(dataset, tmp_path):
     ("changes", "text"),
     [
         ({"task": "pathology"}, "trained for the task 'pathology', expected 'patch'"),
-        ({"centre": "image"}, "takes each patch's own mean off"),
+        ({"centre": "image"}, "goes by each patch's own mean"),
         ({"width": 96}, "is no square patch"),
         ({"imitates": "elsewhere"}, "imitates a run itself; give that one, elsewhere"),
         ({"network": "test_convnext"}, "is not average pooling and one layer"),

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning.images import normalise
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import loss_weights, make_optimizer, summed_loss
@@ -89,6 +90,11 @@ def test_contrast_is_about_the_images_own_mean_and_comes_first():
     for image, made in zip(batch.numpy(), normalise(batch, recipe).numpy(), strict=True):
         own = image.mean()
         assert made == pytest.approx(((image - own) * 1.5 + own - 0.25) / 0.5, abs=1e-5)
+
+
+def test_features_to_begin_with_need_a_run():
+    with pytest.raises(RecipeError, match="no run whose features it could begin with; name one with --start RUN"):
+        create_network(NetworkRecipe("convnet_1_0_0", start_part="features"), 2, (48, 48))
 
 
 def test_features_alone_of_a_run_leave_dense_layers_and_the_last_one_fresh(tmp_path):

@@ -164,6 +164,7 @@ def test_a_tile_set_is_a_dataset_that_says_how_it_was_made(source, tmp_path):
         "size_px": COVER,
         "trim": 0.07,
         "normal_share": 0.5,
+        "thin": "none",
         "bounds_share": 0.98,
         "split": "dataset",
         "findings": [],
@@ -209,8 +210,71 @@ def test_the_published_share_is_the_default_and_a_lack_of_normal_tiles_is_said(s
         normal, lesion = ((part["kind"] == kind).sum() for kind in ("normal", "lesion"))
         wanted = round(lesion * 0.83 / 0.17)
         said = f"{split}: {normal} normal tiles, {wanted} wanted: all are kept, {normal / len(part):.0%} of the tiles"
+        said += f"; --thin {'all' if split == 'train' else 'tests'} keeps fewer lesion tiles"
         assert (said in notes) == (normal < wanted)
     assert any("wanted" in note for note in notes)
+
+
+THIN = replace(OPTIONS, normal_share=0.8)
+
+
+@pytest.mark.parametrize(("thin", "splits"), [("tests", {"val", "test"}), ("all", {"train", "val", "test"})])
+def test_where_normal_tiles_run_short_lesion_tiles_are_thinned_to_the_share(source, tmp_path, thin, splits):
+    plain = tiles(source, tmp_path / "plain", THIN)
+    made = tiles(source, tmp_path / "set", replace(THIN, thin=thin))
+    check(source, made)
+    assert set(files(made.root)) == {MANIFEST, "dataset.json", *made.table["file"]}
+    thinned = 0
+    for split, before in plain.table.groupby("split"):
+        part = made.table[made.table["split"] == split]
+        normal, whole = (before["kind"] == "normal").sum(), (before["kind"] == "lesion").sum()
+        left = part.loc[part["kind"] == "lesion", "lesion_id"].value_counts()
+        short = normal < round(whole * 0.8 / 0.2)
+        assert (part["kind"] == "normal").sum() == normal  # as many as before
+        assert left.sum() == (max(1, round(normal * 0.2 / 0.8)) if short and split in splits else whole)
+        assert left.max() - left.min() <= 1  # evenly
+        held = len(left) == before.loc[before["kind"] == "lesion", "lesion_id"].nunique()
+        assert held or left.max() == 1  # no lesion goes while another has two
+        thinned += left.sum() < whole
+    assert thinned >= 1 and set(made.table["image_id"]) < set(plain.table["image_id"])
+    assert any("lesion tiles drawn, of" in note for note in read_description(made.root)["notes"])
+
+
+def test_lesion_tiles_are_drawn_one_of_each_lesion_first_and_the_rest_is_said(source):
+    from ensemble_mammo.imaging.tiles import Square
+    from ensemble_mammo.lesions.tiles.images import Laid
+    from ensemble_mammo.lesions.tiles.kept import balanced
+    from ensemble_mammo.lesions.tiles.plan import planned
+
+    job = next(job for job in planned(source, OPTIONS).jobs if job.targets and job.row.split == "val")
+    targets = [replace(job.targets[0], lesion_id=f"lesion{n}") for n in range(4)]
+    at = Square("crop", 0, 0, COVER)
+    lesions = [(job, Laid(f"{of.lesion_id}_C{n}", at, "0", of)) for of in targets for n in range(5)]
+    normals = [(job, Laid(f"n{n}", at, "0")) for n in range(24)]
+    drawn = {}
+    for seed in (0, 0, 1):
+        free, kept, notes = balanced(normals, lesions, replace(THIN, thin="tests", seed=seed))
+        assert free == normals and sorted(laid.target.lesion_id for _, laid in kept).count("lesion0") in (1, 2)
+        assert len(kept) == 6 and {laid.target.lesion_id for _, laid in kept} == {of.lesion_id for of in targets}
+        assert notes == ["val: 6 of 20 lesion tiles drawn, of 4 lesions, so that 24 normal tiles are 80% of the tiles"]
+        assert drawn.setdefault(seed, kept) == kept
+    assert drawn[0] != drawn[1]
+    _, kept, notes = balanced(normals[:8], lesions, replace(THIN, thin="all"))
+    assert len({laid.target.lesion_id for _, laid in kept}) == len(kept) == 2 and notes[0].endswith(
+        "2 lesions have none"
+    )
+    assert balanced([], lesions, replace(THIN, thin="all"))[1] == lesions  # no share can be met
+
+
+def test_thinned_tiles_do_not_depend_on_workers_and_an_interrupted_call_goes_on(source, tmp_path, monkeypatch):
+    thin = replace(THIN, thin="all")
+    whole = tiles(source, tmp_path / "whole", thin)
+    interrupted(source, tmp_path / "set", monkeypatch, after=14, options=THIN)  # lesion tiles that are thinned later
+    assert files(tiles(source, tmp_path / "set", thin).root) == files(whole.root)
+    interrupted(source, tmp_path / "again", monkeypatch, after=14, options=thin)
+    assert files(tiles(source, tmp_path / "again", thin).root) == files(whole.root)
+    monkeypatch.undo()  # real workers
+    assert files(tiles(source, tmp_path / "two", replace(thin, workers=2)).root) == files(whole.root)
 
 
 def test_without_normal_tiles_there_are_no_bounds(source, tmp_path):
@@ -254,7 +318,7 @@ def test_another_seed_gives_other_tiles(source, tmp_path):
     assert (both["centre_row_x"] != both["centre_row_y"]).any() and (both["turned_x"] != both["turned_y"]).any()
 
 
-def interrupted(source, out, monkeypatch, after):
+def interrupted(source, out, monkeypatch, after, options=OPTIONS):
     plain, done = run.spread, []
 
     def stopping(function, items, workers=0, seconds=60.0):
@@ -267,7 +331,7 @@ def interrupted(source, out, monkeypatch, after):
     with monkeypatch.context() as patch:
         patch.setattr(run, "spread", stopping)
         with pytest.raises(KeyboardInterrupt):
-            tiles(source, out, OPTIONS)
+            tiles(source, out, options)
 
 
 @pytest.mark.parametrize("after", [2, 14])
@@ -443,6 +507,7 @@ def test_ids_that_cannot_name_a_file_are_refused(tmp_path):
         ("size_px", 20, "size is 20, expected 0"),
         ("trim", 0.5, "trim is 0.5, expected 0 to 0.4"),
         ("normal_share", 1, "normal share is 1, expected a share from 0 to less than 1"),
+        ("thin", "val", "thin 'val' is not one of none, tests, all"),
         ("bounds_share", 0, "bounds share is 0, expected more than 0"),
         ("split", "half", "split 'half' is not one of dataset, scuccimarra"),
         ("seed", -1, "seed is -1"),
@@ -452,6 +517,11 @@ def test_ids_that_cannot_name_a_file_are_refused(tmp_path):
 def test_options_outside_their_range_are_refused(field, value, text):
     with pytest.raises(ValueError, match=text):
         TileOptions(**{field: value})
+
+
+def test_thinning_without_normal_tiles_is_refused():
+    with pytest.raises(ValueError, match="thin is 'all' and normal share 0: without normal tiles"):
+        TileOptions(normal_share=0, thin="all")
 
 
 def test_the_command_line_cuts_a_tile_set(source, tmp_path):
@@ -467,7 +537,18 @@ def test_the_command_line_cuts_a_tile_set(source, tmp_path):
 
 def test_docs_name_every_option_and_column():
     text = (Path(__file__).parents[2] / "docs" / "tiles.md").read_text()
-    for name in ("normals", "bounds", "size", "trim", "normal-share", "bounds-share", "split", "findings", "birads"):
+    for name in (
+        "normals",
+        "bounds",
+        "size",
+        "trim",
+        "normal-share",
+        "thin",
+        "bounds-share",
+        "split",
+        "findings",
+        "birads",
+    ):
         assert f"`--{name}`" in text, name
     for name in (*TILE_COLUMNS[-9:], *TILE_LABELS, *TILE_METHODS):
         assert f"`{name}`" in text, name

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError, RecipeError, RunError, TrainingError
 from ensemble_mammo.learning.checkpoint import load_run, load_runs
-from ensemble_mammo.learning.images import fit
+from ensemble_mammo.learning.images import fit, to_input
 from ensemble_mammo.records.manifest import read_dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.recipe import AugmentRecipe, StageRecipe
@@ -111,14 +111,12 @@ def test_a_run_folder_holds_exactly_what_is_documented(uninterrupted, dataset):
     assert info["kept_epoch"] == 1 + int(
         uninterrupted.history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True]).index[0]
     )
+    assert info["val_majority"] == 0.25
     assert min(info["wall_seconds"], info["images_per_second"], info["peak_memory_mb"]) > 0
     assert set(info["versions"]) == {"ensemble-mammo", "python", "torch", "timm", "numpy", "safetensors"}
 
 
 def test_the_kept_network_gives_the_accuracy_that_the_history_says(uninterrupted, dataset):
-    from ensemble_mammo.learning.images import to_input
-    from ensemble_mammo.records.png16 import read_png16
-
     run = load_run(uninterrupted.folder, "density")
     rows = dataset.rows(View.CC_R, "val")
     batch = torch.stack([to_input(read_png16(dataset.root / f), run.recipe.input)[0] for f in rows["file"]])
@@ -455,3 +453,21 @@ def test_epochs_are_judged_on_as_many_validation_images_as_the_recipe_says(datas
     again = train(dataset, View.CC_R, recipe, tmp_path / "b", TrainOptions(seed=1))
     assert sum(first.info["images"]["val"].values()) == 3
     assert first.info["data_fingerprint"] == again.info["data_fingerprint"]
+
+
+def test_a_kept_network_that_names_one_class_is_warned_of(tmp_path, caplog):
+    data = tiny_dataset(tmp_path / "data", val=6)  # A and B twice, C and D once
+    collapsing = tiny_recipe(epochs=1, stages=(StageRecipe(1e-9),))
+    done = train(data, View.CC_R, collapsing, tmp_path / "runs", TrainOptions(device="cpu"))
+    run = load_run(done.folder, "density")
+    rows = data.rows(View.CC_R, "val")
+    batch = torch.stack([to_input(read_png16(data.root / f), run.recipe.input)[0] for f in rows["file"]])
+    with torch.inference_mode():
+        (named,) = set(run.network(batch).argmax(1).tolist())
+    right = (rows["density"] == "ABCD"[named]).sum()
+    text = (
+        f"the kept network names {'ABCD'[named]} for each of the 6 validation images, of which {right} are: it tells "
+        "nothing apart"
+    )
+    assert done.info["warnings"] == [text] and done.info["val_majority"] == 2 / 6
+    assert f"WARNING: {done.folder}: {text}" in caplog.messages

@@ -57,8 +57,15 @@ def test_it_has_the_task_of_the_network_and_the_views_of_the_dataset(dataset):
     recipes = baseline_recipes(dataset, "tissue", tuple(View))
     assert list(recipes) == [View.CC_R]
     assert recipes[View.CC_R].task == "tissue" and recipes[View.CC_R].network.name == "hand_features"
-    with pytest.raises(RecipeError, match="the baseline measures whole breasts, and the recipe learns from patches"):
+    with pytest.raises(RecipeError, match=r"the baseline measures whole breasts, and .* holds patches; leave it out"):
         baseline_recipes(dataset, "patch", tuple(View))
+
+
+def test_tiles_have_no_baseline(dataset, tmp_path):
+    description = json.loads((dataset.root / "dataset.json").read_text()) | {"tiles": {"size_px": 64}}
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(RecipeError, match=r"the baseline measures whole breasts, and .* holds tiles; leave it out"):
+        baseline_recipes(replace(dataset, root=tmp_path), "density", tuple(View))
 
 
 def test_cross_validation_predicts_it_over_the_same_folds_and_reports_it(dataset, tmp_path):

@@ -138,7 +138,10 @@ def test_each_set_has_its_table_of_thresholds_and_contrasts(grid, sets):
 def test_published_figures_stand_beside_ours_in_their_rows(grid, sets):
     out, found = grid
     rows = rows_of(found)
-    assert list(rows) == [(BEST, "test"), (BEST, "mias")]
+    assert list(rows) == [(BEST, "test"), (BEST, "mias"), (BEST, "mias, contrast 1.5")]
+    alone = rows[BEST, "mias, contrast 1.5"]
+    assert alone["published_accuracy"] == value_of("grid-mias-contrast", "accuracy") == 0.4132
+    assert alone["accuracy"] is None and "ours: table contrast of grid/mias/report" in alone["note"]
     for on, result in (("test", "grid-ddsm"), ("mias", "grid-mias")):
         assert rows[BEST, on]["published_accuracy"] == value_of(result, "accuracy")
         assert rows[BEST, on]["published_recall"] == value_of(result, "positive_sensitivity")
@@ -148,7 +151,7 @@ def test_published_figures_stand_beside_ours_in_their_rows(grid, sets):
         assert row["tiles"] == len(score) and row["majority"] == max(is_abnormal.mean(), 1 - is_abnormal.mean())
         assert row["recall"] == pytest.approx(called[is_abnormal].mean())
         assert row["accuracy"] == pytest.approx((called == is_abnormal).mean())
-    assert len(pd.read_csv(out / "grid.csv")) == 2 and f"| {BEST} | 9 | mias |" in (out / "grid.md").read_text()
+    assert len(pd.read_csv(out / "grid.csv")) == 3 and f"| {BEST} | 9 | mias |" in (out / "grid.md").read_text()
     assert json.loads((out / "reproduce.json").read_text()) == found.as_json()
 
 
@@ -158,7 +161,7 @@ def test_the_threshold_is_the_highest_that_finds_the_wanted_recall_on_the_own_va
     table = pd.read_csv(sets / "set-9" / "manifest.csv")
     assert len(score) == (table["split"] == "val").sum()
     reaching = [at for at in score if (score[is_abnormal] >= at).mean() >= 0.9]
-    thresholds = {row["threshold"] for row in rows_of(found).values()}
+    thresholds = {rows_of(found)[BEST, on]["threshold"] for on in ("test", "mias")}
     below = [at for at in np.r_[score, 0.0] if at < max(reaching)]
     assert len(thresholds) == 1 and max(below) < thresholds.pop() <= max(reaching)
 
@@ -182,8 +185,13 @@ def test_networks_of_several_tables_are_trained_once(grid, sets, tmp_path):
     rows = rows_of(found)
     assert (out / NETWORKS / BEST / "ANY" / "weights.safetensors").stat().st_mtime_ns == before
     assert list(rows) == [
-        (name, on) for name in (BEST, "VGG-16.03.06b.9", "1.0.0.46b.8.4") for on in ("test", "mias")
-    ]  # fmt: skip
+        *((name, on) for name in (BEST, "VGG-16.03.06b.9", "1.0.0.46b.8.4") for on in ("test", "mias")),
+        ("1.0.0.28.2b.9", "mias"),
+    ]
+    untrained = rows.pop(("1.0.0.28.2b.9", "mias"))
+    assert (untrained["published_accuracy"], untrained["published_recall"]) == (0.9165, 0.5342)
+    assert untrained["accuracy"] is None and untrained["note"] == "described nowhere: not trained"
+    assert not (out / NETWORKS / "1.0.0.28.2b.9").exists()
     published = {
         (BEST, "test"): "binary-35b-9",
         (BEST, "mias"): "mias-35b-9",
@@ -227,7 +235,7 @@ def test_any_abnormal_class_of_five_counts_as_found(sets, tmp_path):
 def test_a_network_that_fails_is_a_row_that_says_so(sets, tmp_path):
     broken = (*SETTINGS, "input.height=48")
     found = reproduce("scuccimarra", sets, tmp_path, asked_for("grid", settings=broken))
-    (row,) = found.tables[0].records()
+    row, _ = found.tables[0].records()
     assert row["accuracy"] is None and row["note"].startswith("FAILED: training: ") and "32 x 32" in row["note"]
     assert not (tmp_path / "grid").exists()
 
@@ -291,10 +299,13 @@ def call(monkeypatch, capsys):
 def test_the_command_measures_a_table(call, sets, grid, tmp_path):
     made, found = grid
     out = shutil.copytree(made, tmp_path / "out")
+    (out / "mias.csv").write_text("of all networks")
     settings = [word for text in SETTINGS for word in ("--set", text)]
     words = ["scuccimarra", sets, "--table", "mias", "--network", BEST, *settings, "--threshold", "recall=0.9"]
     status, shown, _ = call(*words, "--device", "cpu", "--out", out)
     assert status == 0 and "Table 3: MIAS as a foreign test set" in shown and "0.888" in shown
+    assert len(pd.read_csv(out / f"mias-{BEST}.csv")) == 2 and (out / f"mias-{BEST}.md").is_file()
+    assert (out / "mias.csv").read_text() == "of all networks"
     status, shown, _ = call(*words, "--device", "cpu", "--out", out, "--json")
     told = json.loads(shown)["tables"]["mias"]["rows"]
     assert status == 0 and [row["on"] for row in told] == ["test", "mias"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -353,6 +354,53 @@ def test_another_sweep_is_refused_in_the_same_folder(done, data, foreign):
     with pytest.raises(RunError, match="holds another sweep: data_fingerprint "):
         sweep(replace(foreign, table=foreign.table.assign(split="val")), out, options("seed=0"))
     assert (out / "sweep.csv").read_text() == table
+
+
+def test_more_values_are_added_and_no_finished_row_is_lost(done, data, foreign, tmp_path, monkeypatch):
+    out = shutil.copytree(done[0], tmp_path / "out")
+    asked, first = done[1], done[2].as_json()
+    trained, real = [], running.train
+    monkeypatch.setattr(running, "train", lambda *words: trained.append(words[3].name) or real(*words))
+    rate = "train.stages.0.learning_rate"
+    more = replace(asked, over=(f"{rate}=1e-3,1e-4", "seed=1"))
+    found = sweep(data, out, more)
+    held = ["learning_rate-1e-2+seed-0", "learning_rate-1e-2+seed-1", "learning_rate-1e-3+seed-0"]
+    again = ["learning_rate-1e-3+seed-1", "learning_rate-1e-4+seed-1"]
+    assert [one.point.name for one in found.outcomes] == [*held, *again] and trained == again
+    told = json.loads((out / "sweep.json").read_text())
+    before = {one["name"]: one for one in first["points"]}
+    assert [one == before[one["name"]] for one in told["points"][:4]] == [True] * 4
+    assert told["over"] == {rate: ["1e-2", "1e-3", "1e-4"], "seed": ["0", "1"]}
+    assert told["finished"] and told["planned"] == 5 and len(pd.read_csv(out / "sweep.csv")) == 10
+    assert list(pd.read_csv(out / "sweep-seeds.csv")["seeds"]) == [2, 2, 2, 2, 1, 1]
+    assert (out / "sweep.md").read_text().count("\n| learning") == 10
+    with pytest.raises(
+        RunError, match=r"another sweep: over train\.stages\.0\.learning_rate, seed, asked for over seed"
+    ):
+        sweep(data, out, replace(asked, over=("seed=0,1",)))
+    with pytest.raises(RunError, match=r"otherwise \(judged_on 'test', asked for 'val'\): learning_rate-1e-2\+s"):
+        sweep(data, out, replace(more, split="val"))
+    assert json.loads((out / "sweep.json").read_text()) == told
+    (out / "sweep.json").write_text("[1]")
+    with pytest.raises(RunError, match=r"sweep.json: cannot be read: .*; take another --out, or --restart"):
+        sweep(data, out, more)
+
+
+def test_an_interrupted_second_call_loses_no_finished_row(done, data, tmp_path, monkeypatch):
+    out = shutil.copytree(done[0], tmp_path / "out")
+    asked, calls, real = done[1], [], running.train
+
+    def interrupted(*words):
+        calls.append(words)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*words)
+
+    monkeypatch.setattr(running, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(data, out, replace(asked, over=("train.stages.0.learning_rate=1e-2", "seed=0,1,2")))
+    told = json.loads((out / "sweep.json").read_text())
+    assert len(told["points"]) == 4 and told["planned"] == 5 and not told["finished"]
 
 
 def test_an_interrupted_sweep_goes_on(data, tmp_path, monkeypatch):

@@ -146,10 +146,10 @@ def _stages_shared(run: LoadedRun, chain: Chain, options: HeatmapOptions) -> int
             f"{run.folder}: was taught single passes (train.imitate), so that all of its {stages} stages are shared; "
             f"shared is {shared}, leave it out"
         )
-    if run.recipe.input.centre == "image":
+    if run.recipe.input.uses_own_mean:
         raise RunError(
-            f"{run.folder}: its recipe takes each patch's own mean off (centre = 'image'), which no shared features "
-            "can; take --mode exact"
+            f"{run.folder}: its recipe goes by each patch's own mean (centre = 'image', or a contrast), which no "
+            "shared features can; take --mode exact"
         )
     if shared == stages and not chain.pools_by_mean:
         fewer = f" or a number of shared stages below {stages}" if stages > 1 else ""

@@ -38,6 +38,10 @@ def create_network(recipe: NetworkRecipe, classes: int, size: tuple[int, int] | 
         WeightsError: the pre-trained weights are missing or do not fit.
     """
     require_known("network.name", recipe.name)
+    if recipe.start_part == "features" and recipe.pretrained != "run":
+        raise RecipeError(
+            "network.start_part = 'features': no run whose features it could begin with; name one with --start RUN"
+        )
     options: dict[str, Any] = {
         "in_chans": recipe.in_channels,
         "num_classes": outputs_of(recipe, classes),

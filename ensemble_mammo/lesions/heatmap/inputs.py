@@ -18,6 +18,7 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.prepared import Placement, prepare_pixels, resized
 from ensemble_mammo.imaging.read import Limits, read_facts, read_mammogram
+from ensemble_mammo.learning.looked_at import refuse_cut
 from ensemble_mammo.lesions.heatmap.networks import Networks
 from ensemble_mammo.lesions.heatmap.options import LesionMapOptions
 from ensemble_mammo.records.manifest import Dataset
@@ -81,7 +82,7 @@ def wanted_images(
     """The images to look at, in the order of subjects, exams and views; what was left out is added to the notes.
 
     Raises:
-        DatasetError: no usable image, or another preparation than in training.
+        DatasetError: no usable image, a set of tiles or patches, or another preparation than in training.
     """
     if isinstance(source, Dataset):
         return _of_dataset(source, networks, options, notes)
@@ -133,6 +134,7 @@ def _read(image: Wanted) -> tuple[Grey, NDArray[np.uint16], Placement]:
 
 
 def _of_dataset(source: Dataset, networks: Networks, options: LesionMapOptions, notes: list[str]) -> list[Wanted]:
+    refuse_cut(source)
     folder = str(networks.first.folder)
     said = source.require_preparation(networks.first.preparation, folder, options.other_source, any_size=True)
     notes += [said] if said else []

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.lesions.tiles.images import Laid
+from ensemble_mammo.lesions.tiles.options import THINNED, TileOptions
 from ensemble_mammo.lesions.tiles.plan import Job
 from ensemble_mammo.records.draws import drawing
 from ensemble_mammo.records.fields import FieldProblems, from_mapping
@@ -22,6 +23,10 @@ SAMPLE = 2000
 """Tiles at random places that the bounds are fitted on, at most."""
 LEAST_TISSUE = 20
 """Tiles of tissue among them without which there are no bounds."""
+_NORMALS, _LESIONS = 3, 4
+"""Streams of the draw, after those of a survey."""
+
+Tile = tuple[Job, Laid]
 
 
 @dataclass(frozen=True)
@@ -94,44 +99,71 @@ def fitted(sample: Iterable[Sequence[float]], share: float) -> Bounds:
 
 
 def balanced(
-    found: Mapping[str, Sequence[tuple[Job, Laid]]], abnormal: Mapping[str, int], share: float, seed: int
-) -> tuple[set[str], list[str]]:
-    """Normal tiles drawn evenly over mammograms, so many that they are a share of all tiles in each split.
+    normals: Sequence[Tile], lesions: Sequence[Tile], options: TileOptions
+) -> tuple[list[Tile], list[Tile], list[str]]:
+    """Normal tiles drawn evenly over mammograms, so many that they are their share of all tiles in each split.
+
+    Where a split has too few of them, and `options.thin` names it, lesion tiles are drawn evenly over lesions instead,
+    so many that the share is met: every lesion has one before another has its second.
 
     Args:
-        found: split -> normal tiles within the bounds.
-        abnormal: split -> lesion tiles.
-        share: normal tiles of all.
-        seed: of the draw.
+        normals: those within the bounds.
+        lesions: all lesion tiles.
+        options: share, seed, and where lesion tiles may be fewer.
 
     Returns:
-        ids of the tiles drawn, and notes.
+        Normal tiles and lesion tiles that are kept, each in the order given, and notes.
     """
-    drawn: set[str] = set()
-    notes = []
-    for split in (name for name in (*SPLITS, "") if name in {*found, *abnormal}):
-        wanted, tiles = round(abnormal.get(split, 0) * share / (1 - share)), found.get(split, ())
-        drawn |= {tile_id for _, _, tile_id in _evenly(tiles, seed)[:wanted]}
-        if wanted > len(tiles):
-            out = len(tiles) / (len(tiles) + abnormal[split])
-            notes.append(
-                f"{split or 'all'}: {len(tiles)} normal tiles, {wanted} wanted: all are kept, {out:.0%} of the tiles"
-            )
-        elif not wanted and tiles:
-            notes.append(f"{split or 'all'}: no lesion tile, so no normal tile either")
-    return drawn, notes
+    share = options.normal_share
+    kept: set[str] = set()
+    notes: list[str] = []
+    have = {job.row.split for job, _ in (*normals, *lesions)}
+    for split in (name for name in (*SPLITS, "") if name in have):
+        free, abnormal = ([tile for tile in tiles if tile[0].row.split == split] for tiles in (normals, lesions))
+        wanted, said = round(len(abnormal) * share / (1 - share)), split or "all"
+        kept |= set(_evenly(free, options.seed, _NORMALS)[:wanted])
+        drawn = _evenly(abnormal, options.seed, _LESIONS)
+        if wanted <= len(free):
+            if free and not wanted:
+                notes.append(f"{said}: no lesion tile, so no normal tile either")
+        elif free and split in THINNED[options.thin]:
+            drawn = drawn[: max(1, round(len(free) * (1 - share) / share))]
+            notes.append(_thinned_note(said, len(free), abnormal, set(drawn)))
+        else:
+            out = len(free) / (len(free) + len(abnormal))
+            short = f"{said}: {len(free)} normal tiles, {wanted} wanted: all are kept, {out:.0%} of the tiles"
+            option = "tests" if split in THINNED["tests"] else "all"
+            notes.append(f"{short}; --thin {option} keeps fewer lesion tiles" if free else short)
+        kept |= set(drawn)
+    return [one for one in normals if one[1].tile_id in kept], [one for one in lesions if one[1].tile_id in kept], notes
 
 
-def _evenly(tiles: Sequence[tuple[Job, Laid]], seed: int) -> list[tuple[int, float, str]]:
-    """Tiles in the order in which they are drawn: one of each mammogram, then a second one, at random within."""
+def _thinned_note(split: str, normal: int, lesions: Sequence[Tile], drawn: set[str]) -> str:
+    """What is to be said of lesion tiles that were left out."""
+    left = Counter(_giver(laid, job) for job, laid in lesions if laid.tile_id in drawn)
+    without = len({_giver(laid, job) for job, laid in lesions}) - len(left)
+    lost = f"; {without} lesions have none" if without else ""
+    return (
+        f"{split}: {len(drawn)} of {len(lesions)} lesion tiles drawn, of {len(left)} lesions, so that {normal} normal "
+        f"tiles are {normal / (normal + len(drawn)):.0%} of the tiles{lost}"
+    )
+
+
+def _giver(laid: Laid, job: Job) -> str:
+    """What tiles are drawn evenly over: the lesion, or of normal tiles the mammogram."""
+    return laid.target.lesion_id if laid.target else job.row.image_id
+
+
+def _evenly(tiles: Sequence[Tile], seed: int, stream: int) -> list[str]:
+    """Ids in the order in which tiles are drawn: one of each giver, then a second one, at random within."""
     own: dict[str, list[str]] = {}
     for job, laid in tiles:
-        own.setdefault(job.row.image_id, []).append(laid.tile_id)
+        own.setdefault(_giver(laid, job), []).append(laid.tile_id)
     order = []
-    for image_id, ids in own.items():
-        rng = drawing(seed, image_id, 3)
+    for giver, ids in own.items():
+        rng = drawing(seed, giver, stream)
         order += [(turn, float(rng.random()), ids[at]) for turn, at in enumerate(rng.permutation(len(ids)))]
-    return sorted(order)
+    return [tile_id for _, _, tile_id in sorted(order)]
 
 
 def halved(jobs: Sequence[Job]) -> list[Job]:

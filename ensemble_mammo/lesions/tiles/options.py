@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from ensemble_mammo.imaging.lesion_tiles import METHODS
 from ensemble_mammo.records.lesion import FINDINGS
+from ensemble_mammo.records.splits import SPLITS
 
 SPLIT_RULES = ("dataset", "scuccimarra")
+THINNED: dict[str, tuple[str, ...]] = {"none": (), "tests": ("val", "test"), "all": (*SPLITS, "")}
+"""What `thin` may be -> the splits that it holds for; an empty name: of a dataset without splits."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class TileOptions:
     "share of the film's height and width taken off each side before normal tiles are cut"
     normal_share: float = 0.83
     "normal tiles of all tiles, in each split; 0: none"
+    thin: str = "none"
+    "where normal tiles run short of their share, fewer lesion tiles: 'tests': in val and test; 'all': in every split"
     bounds_share: float = 0.98
     "share of the sampled tissue tiles whose mean, and whose variance, lies within the bounds of normal tiles"
     split: str = "dataset"
@@ -47,6 +52,12 @@ class TileOptions:
             raise ValueError(f"trim is {self.trim:g}, expected 0 to 0.4 of height and width")
         if not 0 <= self.normal_share < 1:
             raise ValueError(f"normal share is {self.normal_share:g}, expected a share from 0 to less than 1")
+        if self.thin not in THINNED:
+            raise ValueError(f"thin {self.thin!r} is not one of {', '.join(THINNED)}")
+        if self.thin != "none" and not self.normal_share:
+            raise ValueError(
+                f"thin is {self.thin!r} and normal share 0: without normal tiles there is no share to reach"
+            )
         if not 0 < self.bounds_share <= 1:
             raise ValueError(f"bounds share is {self.bounds_share:g}, expected more than 0, at most 1")
         if self.split not in SPLIT_RULES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -196,25 +195,21 @@ def _kept(found: _Found, options: TileOptions, given: Bounds | None) -> _Kept:
     """Which tiles are cut, each with its split."""
     share, bounds = options.normal_share, given
     notes: list[str] = []
+    lesions = found.lesions
     normals: list[tuple[Job, Laid]] = []
     if share:
         bounds = given or fitted(found.sample, options.bounds_share)
         within = [(job, laid) for job, laid, *figures in found.normals if bounds.hold(*figures)]
-        by_split: dict[str, list[tuple[Job, Laid]]] = {}
-        for job, laid in within:
-            by_split.setdefault(job.row.split, []).append((job, laid))
-        abnormal = Counter(job.row.split for job, _ in found.lesions)
-        drawn, notes = balanced(by_split, abnormal, share, options.seed)
-        normals = [(job, laid) for job, laid in within if laid.tile_id in drawn]
+        normals, lesions, notes = balanced(within, lesions, options)
         out = len(found.normals) - len(within)
         notes.insert(0, f"{out} of {len(found.normals)} normal tiles lie beyond the bounds of mean and variance")
     moved: set[str] = set()
     if options.split == "scuccimarra":
-        for part in (found.lesions, normals):
+        for part in (lesions, normals):
             moved |= first_half([laid.tile_id for job, laid in part if job.row.split == "test"])
         notes.append(HALVED)
     chosen: dict[tuple[str, str], tuple[Job, list[tuple[Laid, str]]]] = {}
-    for job, laid in (*found.lesions, *normals):
+    for job, laid in (*lesions, *normals):
         split = "val" if laid.tile_id in moved else job.row.split
         chosen.setdefault((str(job.root), job.row.image_id), (job, []))[1].append((laid, split))
     return _Kept([Chosen(job, tuple(laid)) for job, laid in chosen.values()], bounds if share else None, notes)

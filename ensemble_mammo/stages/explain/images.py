@@ -17,6 +17,7 @@ from ensemble_mammo.execution.local import spread
 from ensemble_mammo.imaging.prepared import Placement, prepare_pixels
 from ensemble_mammo.imaging.read import Limits, read_mammogram
 from ensemble_mammo.learning.checkpoint import LoadedRun
+from ensemble_mammo.learning.looked_at import require_looked_at
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.preparation import Preparation
@@ -52,11 +53,15 @@ def images_to_explain(
     """The images, exam by exam, and how many there are; what was left out is added to the notes.
 
     Raises:
-        DatasetError: no usable image, or another preparation.
+        DatasetError: no usable image, another preparation, or tiles or mammograms where the other is looked at.
         RunError: no run of a view that is there.
     """
+    require_looked_at(source, next(iter(runs.values())), "explain")
     if isinstance(source, Dataset):
-        said = [source.require_preparation(run.preparation, v, options.other_source) for v, run in runs.items()]
+        said = [
+            source.require_preparation(run.preparation, v, options.other_source, run.recipe.resizes_tiles)
+            for v, run in runs.items()
+        ]
         notes += [note for note in dict.fromkeys(said) if note]
         rows = source.rows(split=options.split or None)
         rows = rows[rows["view"].isin(list(runs))]
@@ -81,7 +86,12 @@ def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[ExamIma
 
 
 def _mm_of(row: dict[Any, str], rows: int) -> float:
-    """Height of a prepared pixel: the source's spacing, as many times as the crop was made smaller."""
+    """Height of a prepared pixel: the source's spacing, as many times as the crop was made smaller.
+
+    0 for a tile or patch: the crop is its mammogram's.
+    """
+    if row.get("size_px"):
+        return 0.0
     spacing, crop = row["pixel_spacing_mm"], row["crop_height"] or row["source_height"]
     return float(spacing) * float(crop) / rows if spacing and crop else 0.0
 

@@ -10,11 +10,12 @@ from ensemble_mammo.errors import DatasetError, PredictionError
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
 from ensemble_mammo.learning.device import resolve_device
+from ensemble_mammo.learning.looked_at import require_looked_at
 from ensemble_mammo.merit.calls import HALF
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.origin import BASELINE
 from ensemble_mammo.records.subject import ANY, View
-from ensemble_mammo.records.task import PATCH, PATCHES, TASKS, task_named
+from ensemble_mammo.records.task import TASKS, task_named
 from ensemble_mammo.stages.predict.calibrated import calibrated, calibration_for
 from ensemble_mammo.stages.predict.inputs import from_dataset, from_folders, name_of, seen_subjects
 from ensemble_mammo.stages.predict.layers import note_of_layers
@@ -61,21 +62,18 @@ def predict(
         )
     notes = [note for note in (_note_of_reading(runs, options), note_of_layers(runs, options.layer)) if note]
     seen: set[str] = set()
+    require_looked_at(source, first, "predict")
     if isinstance(source, Dataset):
-        _require_cut(source, first)
         said = (
-            source.require_preparation(own[0].preparation, own[0].view or ANY, options.other_source)
+            source.require_preparation(
+                own[0].preparation, own[0].view or ANY, options.other_source, own[0].recipe.resizes_tiles
+            )
             for own in runs.values()
         )
         notes += [note for note in dict.fromkeys(said) if note]
         seen = seen_subjects(source, models, runs, options)
         stream, total = from_dataset(source, runs, options)
     else:
-        if _judges(first):
-            raise DatasetError(
-                f"{source}: the networks look at {_judges(first)}, not at whole mammograms; prepare the folder, cut "
-                f"it with `ensemble-mammo {_judges(first)}`, and give that with --data"
-            )
         stream, total = from_folders(source, runs, options, notes)
     keys, scores = score(track(stream, total, "predict"), runs, options)
     if not keys:
@@ -101,31 +99,6 @@ def _beside(source: Dataset | Path, models: Sequence[Path], out: Path, options: 
         return
     plain = replace(options, calibration=None, peers=False, flips=False, layer="", contrasts=())
     write_tables(predict(source, own, options=plain), out / PREDICTIONS / BASELINE, own, plain)
-
-
-def _judges(run: LoadedRun) -> str:
-    """What its network wants mammograms cut into: patches, tiles, or nothing."""
-    return PATCHES if run.recipe.task == PATCH else run.recipe.learns_from
-
-
-def _require_cut(dataset: Dataset, run: LoadedRun) -> None:
-    """Refuse patches and tiles under a network of whole mammograms, and mammograms under one of those.
-
-    Raises:
-        DatasetError: the one or the other.
-    """
-    cut, wanted = dataset.cut()[0], _judges(run)
-    if cut == wanted:
-        return
-    if not wanted:
-        raise DatasetError(
-            f"{dataset.root}: a set of {cut}, and the networks look at whole mammograms; give the dataset of mammograms"
-        )
-    way = "`ensemble-mammo heatmap` moves them over mammograms, " if wanted == PATCHES else ""
-    raise DatasetError(
-        f"{dataset.root}: holds {cut or 'mammograms'}, and the networks look at {wanted}; {way}`predict` wants a set "
-        f"that `ensemble-mammo {wanted}` made"
-    )
 
 
 def _named(models: Sequence[Path]) -> str:

@@ -17,10 +17,10 @@ from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.learning.state import Samples
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.manifest import MANIFEST, Dataset, place_columns
 from ensemble_mammo.records.recipe import HAND_FEATURES, Recipe
 from ensemble_mammo.records.subject import ANY, View
-from ensemble_mammo.records.task import TASKS, TILES, Task
+from ensemble_mammo.records.task import TASKS, Task
 from ensemble_mammo.stages.train.options import TrainOptions
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ def _of_view(dataset: Dataset, view: View | None, recipe: Recipe, options: Train
 
 def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View | None, recipe: Recipe) -> None:
     """Refuse what cannot be trained on, and say plainly what will limit it."""
+    _check_cut(dataset, recipe)
     task, where, name = TASKS[recipe.task], dataset.root / MANIFEST, name_of(view)
     if parts["train"].empty:
         labelled = "" if recipe.train.imitate else f" with a {task.name} label"
@@ -119,7 +120,6 @@ def require_enough(parts: dict[str, pd.DataFrame], dataset: Dataset, view: View 
             f"{' and '.join(needs)} needs validation images and {name} has none: "
             "give the dataset a split 'val', or set train.keep = 'last', another train.decay, no train.early_stopping"
         )
-    _check_cut(dataset, recipe)
     if recipe.network.name == HAND_FEATURES and dataset.preparation.outside != "black":
         log.warning("%s: the background is kept, so hand-made features measure it with the breast", dataset.root)
     if recipe.train.keep == "best-auc" and len(task.classes) != 2:
@@ -153,8 +153,7 @@ def _check_cut(dataset: Dataset, recipe: Recipe) -> None:
             f"{dataset.root}: holds {cut or 'mammograms'}, and the recipe learns from {wanted or 'mammograms'}; "
             f"take another recipe, or {way}"
         )
-    resized = cut == TILES and recipe.network.pretrained not in ("none", "run")
-    if not size or resized or recipe.input.size == (size, size):
+    if not size or recipe.resizes_tiles or recipe.input.size == (size, size):
         return
     raise RecipeError(
         f"{dataset.root}: {cut} of {size} x {size} pixels, the recipe's input is {recipe.input.height} x "
@@ -192,12 +191,16 @@ def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> Samples:
 
 
 def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, recipe: Recipe, start: Start | None) -> str:
-    """SHA-256 over what is trained and validated on: ids, labels, source hashes, preparation, the start's weights."""
+    """SHA-256 over what is trained and validated on.
+
+    Ids, labels, source hashes, the places of tiles and patches, the preparation, and the start's weights.
+    """
     digest = hashlib.sha256(json.dumps(to_mapping(dataset.preparation), sort_keys=True).encode())
     if start is not None:
         digest.update(f"\n{start.weights_sha256}\n".encode())
     columns = ["image_id", "subject_id", "exam_id", "file", "source_sha256", "mirrored", *recipe.tasks]
     for name, rows in parts.items():
         known = [column for column in columns if column in rows]  # a network that imitates needs no labels
+        known += place_columns(rows)
         digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()

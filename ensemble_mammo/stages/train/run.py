@@ -30,6 +30,7 @@ from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved, with_layers
+from ensemble_mammo.stages.train.floor import floor_facts
 from ensemble_mammo.stages.train.options import TrainOptions, TrainResult
 from ensemble_mammo.stages.train.rows import (
     NO_CLASS,
@@ -153,7 +154,8 @@ def _run(
     counts = {name: _counts(part.targets, classes) for name, part in samples.items()}
 
     def about(status: str) -> dict[str, Any]:
-        return record.facts(state, identity, setting, status) | {"images": counts} | dict(remarks)
+        beside = floor_facts(state, samples["val"].targets, setting.recipe.network, classes)
+        return record.facts(state, identity, setting, status) | beside | {"images": counts} | dict(remarks)
 
     def at_epoch_end(state: State, judged: Judgement) -> None:
         record.write_state(folder, state, identity)
@@ -174,7 +176,10 @@ def _run(
         raise
     finally:
         board.close()
-    record.write_result(folder, state, identity, about("finished"))
+    info = about("finished")
+    record.write_result(folder, state, identity, info)
+    for warning in info.get("warnings", ()):
+        log.warning("WARNING: %s: %s", folder, warning)
 
 
 def _counts(targets: np.ndarray, classes: Sequence[str]) -> dict[str, int]:

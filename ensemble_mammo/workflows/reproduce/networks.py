@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,8 +82,9 @@ class TableOptions:
 def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
     """Train and judge the networks of a published table; those of an earlier call are taken as they are.
 
-    Runs lie in `out/networks/<network>/`, the table in `out/<table>.csv` and `.md`, and of the table of thresholds and
-    contrasts a report a set in `out/grid/<set>/`.
+    Runs lie in `out/networks/<network>/`, the table in `out/<table>.csv` and `.md` (of single networks in
+    `out/<table>-<network>.csv` and `.md`), and of the table of thresholds and contrasts a report a set in
+    `out/grid/<set>/`.
 
     Args:
         tiles: a folder of tile sets: `set-6`, `set-8`, `set-9` to train on, and any others to be judged on.
@@ -96,23 +98,29 @@ def measured(tiles: Path, out: Path, options: TableOptions) -> Reproduction:
     facts = facts_of("scuccimarra")
     networks = [one for one in facts["networks"] if options.table in one["tables"]]
     networks = [one for one in networks if one["id"] in (options.networks or (one["id"],))]
-    points = [_point(one, options) for one in networks]
-    own = {name: _tile_set(tiles / f"{_OWN}{name}") for name in dict.fromkeys(one["set"] for one in networks)}
+    trained = [one for one in networks if "recipe" in one]
+    points = {one["id"]: _point(one, options) for one in trained}
+    own = {name: _tile_set(tiles / f"{_OWN}{name}") for name in dict.fromkeys(one["set"] for one in trained)}
     foreign = _foreign(tiles)
-    judging = [_judging(point, foreign, options) for point in points]
-    for one, point, judged in zip(networks, points, judging, strict=True):  # before anything is trained
-        require_judgeable(own[one["set"]], point.task, judged)
+    judging = {name: _judging(point, foreign, options) for name, point in points.items()}
+    for one in trained:  # before any of them is
+        point = points[one["id"]]
+        require_judgeable(own[one["set"]], point.task, judging[one["id"]], point.resizes_tiles)
     rows: list[list[Cell]] = []
     failed = []
-    for one, point, judged in zip(networks, points, judging, strict=True):
-        outcome = outcome_of(own[one["set"]], point, out / NETWORKS, judged)
-        rows += _rows(one, outcome, _published(facts, one, options.table))
-        failed += [point.name] if outcome.failure else []
-        if options.table == _GRID and not outcome.failure:
-            _write_grid(own[one["set"]], judged.on, point, out, options)
+    for one in networks:
+        if one in trained:
+            point, judged = points[one["id"]], judging[one["id"]]
+            outcome = outcome_of(own[one["set"]], point, out / NETWORKS, judged)
+            rows += _rows(one, outcome, _published(facts, one, options.table))
+            failed += [point.name] if outcome.failure else []
+            if options.table == _GRID and not outcome.failure:
+                _write_grid(own[one["set"]], judged.on, point, out, options)
+        rows += _published_only(facts, one, options.table)
     found = Table(options.table, facts["tables"][options.table], _COLUMNS, rows, _caption(facts))
-    write_text(out / f"{options.table}.csv", table_csv(found))
-    write_text(out / f"{options.table}.md", markdown(found))
+    name = _file_name(options)
+    write_text(out / f"{name}.csv", table_csv(found))
+    write_text(out / f"{name}.md", markdown(found))
     notes = tuple(f"{row[0]} on {row[2]}: {row[-1]}" for row in rows if row[-1])
     return Reproduction("scuccimarra", facts["title"], facts["source"], (found,), notes, tuple(failed))
 
@@ -156,10 +164,29 @@ def _foreign(tiles: Path) -> list[tuple[str, Dataset]]:
 
 def _published(facts: Mapping[str, Any], network: Mapping[str, Any], table: str) -> dict[str, dict[str, float]]:
     """set judged on -> figure -> what was published in that table."""
-    found: dict[str, dict[str, float]] = {}
-    for on, result in network.get(f"published_{table}", network.get("published", {})).items():
-        found[on] = {one["figure"]: one["value"] for one in facts["results"] if one["id"] == result}
-    return found
+    results = network.get(f"published_{table}", network.get("published", {}))
+    return {on: _figures(facts, result) for on, result in results.items()}
+
+
+def _figures(facts: Mapping[str, Any], result: str) -> dict[str, float]:
+    """figure -> what was published as one result."""
+    return {one["figure"]: one["value"] for one in facts["results"] if one["id"] == result}
+
+
+def _published_only(facts: Mapping[str, Any], network: Mapping[str, Any], table: str) -> Iterable[list[Cell]]:
+    """A row for each published figure of a table that stands without one of ours."""
+    for one in network.get("published_only", ()):
+        if one["table"] == table:
+            cells: dict[str, Cell] = {"network": network["id"], "set": network["set"], "on": one["on"]}
+            theirs = _figures(facts, one["result"])
+            cells |= {"published_accuracy": theirs.get("accuracy"), "note": one["why"]}
+            cells |= {"published_recall": theirs.get("positive_sensitivity")}
+            yield [cells.get(name) for name in _COLUMNS]
+
+
+def _file_name(options: TableOptions) -> str:
+    """What the files of a table are called: those of single networks do not take the place of the whole table's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join((options.table, *dict.fromkeys(options.networks))))
 
 
 def _rows(

@@ -58,6 +58,11 @@ class Point:
         """What its networks tell apart."""
         return task_named(next(iter(self.recipes.values())).task)
 
+    @property
+    def resizes_tiles(self) -> bool:
+        """Whether its networks take tiles of any size."""
+        return all(recipe.resizes_tiles for recipe in self.recipes.values())
+
 
 def axes_of(texts: Sequence[str]) -> tuple[Axis, ...]:
     """The axes that `KEY=V1,V2` texts stand for.
@@ -140,14 +145,17 @@ def _require_known(key: str, text: str) -> None:
 
 
 def _meaning(key: str, value: str, text: str) -> Any:
-    """What a value is, so that the same one written in two ways is seen."""
+    """What a value of an axis is; a seed that is none is refused."""
+    if key == SEED and not value.isdecimal():
+        raise RecipeError(f"--over {text!r}: seed {value!r} is no whole number from 0")
+    return meaning_of(key, value)
+
+
+def meaning_of(key: str, value: str) -> Any:
+    """What a value of an axis is, so that the same one written in two ways is seen."""
     if key == RECIPE:
         return value
-    if key == SEED:
-        if not value.isdecimal():
-            raise RecipeError(f"--over {text!r}: seed {value!r} is no whole number from 0")
-        return int(value)
-    return setting_value(value)
+    return int(value) if key == SEED else setting_value(value)
 
 
 def _parted(listed: str, text: str) -> list[str]:

@@ -56,11 +56,11 @@ class Sweep:
     axes: tuple[Axis, ...]
     "what was varied"
     outcomes: tuple[Outcome, ...]
-    "a point each, in the order of the grid"
+    "a point each: of values of an earlier call alone, then in the order of the grid"
     about: Mapping[str, Any]
     "recipe, settings, seed, folds, fingerprints of the data: what all points share"
     planned: int
-    "how many points the grid has"
+    "how many points there are when all are done"
 
     @property
     def failed(self) -> tuple[Outcome, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from ensemble_mammo.stages.predict.written import PREDICTIONS, write_tables
 from ensemble_mammo.stages.train import train
 from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 from ensemble_mammo.workflows.dataset import views_at
+from ensemble_mammo.workflows.sweep.held import Held, held_in
 from ensemble_mammo.workflows.sweep.judge import Cases, Judgement, cases_of, has_threshold, judged, threshold_of
 from ensemble_mammo.workflows.sweep.options import VALIDATION, SweepOptions
 from ensemble_mammo.workflows.sweep.points import Point, axes_of, points_of
-from ensemble_mammo.workflows.sweep.result import SWEEP, Outcome, Sweep, write_sweep
+from ensemble_mammo.workflows.sweep.result import Outcome, Sweep, write_sweep
 
 _log = logging.getLogger(__name__)
 
@@ -41,27 +41,31 @@ def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
 
     Runs lie in `out/<point>/`, predictions in `out/<point>/predictions/<on>/` (those of a cross-validation in
     `out/<point>/predictions/` itself). The tables `sweep.csv`, `sweep.json` and `sweep.md` are written after each
-    point. A point that fails is listed with its reason, and the others go on.
+    point; finished points of an earlier sweep there, over other values of the same axes, stay in them, first. A point
+    that fails is listed with its reason, and the others go on.
 
     Raises:
         RecipeError: an axis, a setting or a recipe is wrong, of whichever point; a threshold for a task without one.
         DatasetError: a dataset lacks the labels, the split or the preparation that judging needs.
-        RunError: `out` holds a sweep of another recipe or of other data.
+        RunError: `out` holds a sweep of another recipe, of other data or over other axes; or one judged otherwise, with
+            points that would be lost from its tables.
         OutputError: a table cannot be written.
     """
     axes, points = axes_of(options.over), points_of(options)
     if set(options.views) == set(View) and not all(None in point.recipes for point in points):
         options = replace(options, views=views_at(dataset, options.views))
         points = [replace(point, recipes=_of_views(point, options.views)) for point in points]
-    for task in {point.task.name: point.task for point in points}.values():
-        require_judgeable(dataset, task, options)
+    kinds = {(point.task.name, point.resizes_tiles): point.task for point in points}
+    for (_, any_size), task in kinds.items():
+        require_judgeable(dataset, task, options, any_size)
     about = _about(dataset, options)
-    _require_same(out, about, options)
-    outcomes: list[Outcome] = []
+    held = Held(axes) if options.train.restart else held_in(out, axes, about, points)
+    done = {one.point.name: one for one in held.again}
     for number, point in enumerate(points, start=1):
         _log.info("point %d of %d: %s", number, len(points), point.name)
-        outcomes.append(outcome_of(dataset, point, out, options))
-        found = Sweep(axes, tuple(outcomes), about, len(points))
+        done[point.name] = outcome_of(dataset, point, out, options)
+        outcomes = (*held.others, *(done[one.name] for one in points if one.name in done))
+        found = Sweep(held.axes, outcomes, about, len(held.others) + len(points))
         write_sweep(out, found)
     return found
 
@@ -141,12 +145,18 @@ def _of_views(point: Point, views: Sequence[View]) -> dict[View | None, Recipe]:
     return {view: recipe for view, recipe in point.recipes.items() if view is None or view in views}
 
 
-def require_judgeable(dataset: Dataset, task: Task, options: SweepOptions) -> None:
+def require_judgeable(dataset: Dataset, task: Task, options: SweepOptions, any_size: bool = False) -> None:
     """Refuse, before anything is trained, what could not be judged afterwards.
+
+    Args:
+        dataset: what is trained on.
+        task: what is told apart.
+        options: on what it is judged.
+        any_size: the networks take tiles of any size.
 
     Raises:
         RecipeError: a threshold for a task that has none.
-        DatasetError: no labels of the task in a split to be judged, or another preparation.
+        DatasetError: no labels of the task in a split to be judged, another preparation, or tiles beside mammograms.
     """
     if options.threshold and not has_threshold(task):
         raise RecipeError(
@@ -159,7 +169,18 @@ def require_judgeable(dataset: Dataset, task: Task, options: SweepOptions) -> No
         _require_labelled(dataset, task, split)
     for name, other in options.on:
         _require_labelled(other, task, options.on_split)
-        other.require_preparation(dataset.preparation, name, other_source=True)
+        _require_alike(other, dataset)
+        other.require_preparation(dataset.preparation, name, other_source=True, any_size=any_size)
+
+
+def _require_alike(other: Dataset, dataset: Dataset) -> None:
+    """Refuse to judge networks of tiles on mammograms, and the other way round."""
+    held, learned = (one.cut()[0] or "mammograms" for one in (other, dataset))
+    if held != learned:
+        raise DatasetError(
+            f"{other.root}: holds {held}, and networks that learn from {learned} are judged on {learned}; "
+            "give another dataset with --on"
+        )
 
 
 def _require_labelled(dataset: Dataset, task: Task, split: str) -> None:
@@ -183,28 +204,6 @@ def _about(dataset: Dataset, options: SweepOptions) -> dict[str, Any]:
         "on_split": options.on_split,
         "threshold": options.threshold,
     }
-
-
-def _require_same(out: Path, about: Mapping[str, Any], options: SweepOptions) -> None:
-    """Refuse a folder with a sweep of another recipe or of other data, so that its table is not lost.
-
-    Raises:
-        RunError: it holds one.
-    """
-    path = out / SWEEP
-    if options.train.restart or not path.is_file():
-        return
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        held = held if isinstance(held, dict) else {}
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read: {error}; take another --out, or --restart") from error
-    shared = ("recipe", "settings", "seed", "folds", "data_fingerprint")
-    wrong = [
-        f"{name} {held.get(name)!r}, asked for {about[name]!r}" for name in shared if held.get(name) != about[name]
-    ]
-    if wrong:
-        raise RunError(f"{out}: holds another sweep: {'; '.join(wrong)}; take another --out, or --restart")
 
 
 def _seconds(folder: Path) -> float:

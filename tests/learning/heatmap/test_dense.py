@@ -156,8 +156,9 @@ class MaximumHead(Patchify):
 
 def test_networks_that_cannot_be_shared_so_are_refused_with_what_to_do():
     pixels = image_of(64, 64)
-    with pytest.raises(RunError, match="each patch's own mean off"):
-        dense(run_of(centre="image"), pixels)
+    for own in ({"centre": "image"}, {"contrast": 1.5}):
+        with pytest.raises(RunError, match="goes by each patch's own mean"):
+            dense(run_of(**own), pixels)
     with pytest.raises(
         RunError, match=r"not average pooling and one layer.* --mode exact or a number of shared stages"
     ):
