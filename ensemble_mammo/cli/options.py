@@ -37,6 +37,9 @@ Settings = Annotated[
 Start = Annotated[Path | None, typer.Option("--start", help="A run folder whose weights are the first ones.")]
 Loaders = Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")]
+Birads = Annotated[
+    bool, typer.Option("--birads", help="BI-RADS 4-6 stands for malignant, 1-2 for benign, where none is known.")
+]
 AllowLeakage = Annotated[bool, typer.Option("--allow-leakage", help="Learn although subjects stand in several splits.")]
 Views = Annotated[
     Path | None, typer.Option("--views", help="CSV (file, view) that says what headers and names do not.")
@@ -112,6 +115,11 @@ def views_of(name: str) -> tuple[View, ...]:
         return (View(name),)
     except ValueError as error:
         raise typer.BadParameter(f"--view {name}: expected one of {', '.join(View)} or all") from error
+
+
+def findings_of(text: str) -> tuple[str, ...]:
+    """The findings that a text such as `mass,calcification` names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def of_start(start: Path | None) -> list[str]:

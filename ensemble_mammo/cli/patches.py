@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Json, Out, Seed, Workers, valid
+from ensemble_mammo.cli.options import Birads, Json, Out, Seed, Workers, findings_of, valid
 
 
 @app.command()
@@ -29,9 +29,7 @@ def patches(
     findings: Annotated[
         str, typer.Option(help="Findings that give patches, such as mass,calcification; empty: all.")
     ] = "",
-    birads: Annotated[
-        bool, typer.Option("--birads", help="BI-RADS 4-6 stands for malignant, 1-2 for benign, where none is known.")
-    ] = False,
+    birads: Birads = False,
     seed: Seed = 0,
     workers: Workers = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing patch set anew.")] = False,
@@ -42,10 +40,9 @@ def patches(
     from ensemble_mammo.lesions.patches import patches as run
     from ensemble_mammo.records.manifest import read_dataset, read_description
 
-    names = tuple(name.strip() for name in findings.split(",") if name.strip())
     options = valid(
-        PatchOptions, set_, size, image_height, overlap, background_overlap, hard_negatives, names, birads, seed,
-        workers, restart,
+        PatchOptions, set_, size, image_height, overlap, background_overlap, hard_negatives, findings_of(findings),
+        birads, seed, workers, restart,
     )  # fmt: skip
     made = run(read_dataset(data), out, options)
     if json_:

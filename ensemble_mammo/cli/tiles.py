@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Json, Out, Seed, Workers, valid
+from ensemble_mammo.cli.options import Birads, Json, Out, Seed, Workers, findings_of, valid
 
 
 @app.command()
@@ -40,9 +40,7 @@ def tiles(
     findings: Annotated[
         str, typer.Option(help="Findings that give tiles, such as mass,calcification; empty: all.")
     ] = "",
-    birads: Annotated[
-        bool, typer.Option("--birads", help="BI-RADS 4-6 stands for malignant, 1-2 for benign, where none is known.")
-    ] = False,
+    birads: Birads = False,
     seed: Seed = 0,
     workers: Workers = 0,
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing tile set anew.")] = False,
@@ -53,10 +51,10 @@ def tiles(
     from ensemble_mammo.lesions.tiles import tiles as run
     from ensemble_mammo.records.manifest import read_dataset, read_description
 
-    names = tuple(name.strip() for name in findings.split(",") if name.strip())
     options = valid(
-        TileOptions, set_, size, trim, normal_share, thin, bounds_share, split, names, birads, seed, workers, restart
-    )
+        TileOptions, set_, size, trim, normal_share, thin, bounds_share, split, findings_of(findings), birads,
+        seed, workers, restart,
+    )  # fmt: skip
     made = run(read_dataset(data), out, options, read_dataset(normals) if normals else None, bounds)
     if json_:
         typer.echo(json.dumps(read_description(made.root), indent=2))

@@ -136,6 +136,17 @@ LESION_COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(LesionRow))
 _REQUIRED = ("lesion_id", "image_id")
 
 
+def require_findings(names: Sequence[str]) -> None:
+    """Refuse words that are no findings.
+
+    Raises:
+        ValueError: the first such word.
+    """
+    for name in names:
+        if name not in FINDINGS:
+            raise ValueError(f"finding {name!r} is not one of {', '.join(FINDINGS)}")
+
+
 def finding_of(name: str) -> str:
     """The finding that an archive's own name of a lesion says, by its words; `other` where it says none of ours."""
     words = [word for word in re.split(r"[\W_\d]+", name.lower()) if word]

@@ -12,10 +12,13 @@ from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.learning import weights
 from ensemble_mammo.learning.layers import outputs_of
 from ensemble_mammo.learning.networks import convnet, hand_features, inception_lite, infn_resnet, vgg_lite, whole_image
+from ensemble_mammo.learning.networks.convnet import ConvNet
+from ensemble_mammo.learning.networks.inception_lite import InceptionLite
 from ensemble_mammo.learning.networks.names import require_known
+from ensemble_mammo.learning.networks.vgg_lite import VGGLite
 from ensemble_mammo.records.recipe import NetworkRecipe
 
-FLATTENED = ("convnet_1_0_0", "vgg_lite", "inception_lite")
+FLATTENED = tuple(kind.name for kind in (ConvNet, VGGLite, InceptionLite))
 """Networks whose dense layers stand on the flattened map, so that they are made for one size of input."""
 __all__ = ["convnet", "create_network", "hand_features", "inception_lite", "infn_resnet", "vgg_lite", "whole_image"]
 

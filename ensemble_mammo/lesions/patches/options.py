@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from ensemble_mammo.records.lesion import FINDINGS
+from ensemble_mammo.records.lesion import require_findings
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ class PatchOptions:
             raise ValueError(f"hard negatives are {self.hard_negatives:g}, expected a share from 0 to 1")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, expected 0 or more")
-        for name in self.findings:
-            if name not in FINDINGS:
-                raise ValueError(f"finding {name!r} is not one of {', '.join(FINDINGS)}")
+        require_findings(self.findings)
 
     @property
     def per_lesion(self) -> int:

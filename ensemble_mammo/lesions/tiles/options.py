@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ensemble_mammo.imaging.lesion_tiles import METHODS
-from ensemble_mammo.records.lesion import FINDINGS
+from ensemble_mammo.records.fields import to_mapping
+from ensemble_mammo.records.lesion import require_findings
 from ensemble_mammo.records.splits import SPLITS
 
 SPLIT_RULES = ("dataset", "scuccimarra")
@@ -42,6 +44,10 @@ class TileOptions:
     restart: bool = False
     "an existing tile set is made anew"
 
+    def decisive(self) -> dict[str, Any]:
+        """Those that decide which tiles come out, as JSON takes them."""
+        return {name: value for name, value in to_mapping(self).items() if name not in ("workers", "restart")}
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         if self.set not in METHODS:
@@ -64,6 +70,4 @@ class TileOptions:
             raise ValueError(f"split {self.split!r} is not one of {', '.join(SPLIT_RULES)}")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, expected 0 or more")
-        for name in self.findings:
-            if name not in FINDINGS:
-                raise ValueError(f"finding {name!r} is not one of {', '.join(FINDINGS)}")
+        require_findings(self.findings)

@@ -122,7 +122,7 @@ def tiles(
     sources = {"source": dataset.fingerprint(), "normals": normals.fingerprint() if normals is not None else ""}
     head = {
         **sources,
-        "options": to_mapping(replace(options, workers=0, restart=False)),
+        "options": options.decisive(),
         "bounds": None if given is None else to_mapping(given),
         "version": ensemble_mammo.__version__,
     }

@@ -55,13 +55,12 @@ def write_set(
     for note in notes:
         _log.info("%s", note)
     source = read_description(dataset.root)
-    described = {name: to_mapping(options)[name] for name in to_mapping(options) if name not in ("workers", "restart")}
     description: dict[str, Any] = {
         "format": 1,
         "task": "abnormality",
         "preparation": to_mapping(replace(dataset.preparation, height=size, width=size)),
         "counts": counts_of(table, [row for row in table["lesion_id"].unique() if row]),
-        TILES: described
+        TILES: options.decisive()
         | {
             "size_px": size,
             "bounds": None if said["bounds"] is None else to_mapping(said["bounds"]),
