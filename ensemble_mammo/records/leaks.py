@@ -75,18 +75,19 @@ def leaks_of(table: pd.DataFrame, groups: Sequence[tuple[str, str]] = ()) -> lis
 
 def _in_several(table: pd.DataFrame, keys: pd.Series, what: str, division: str) -> list[Leak]:
     stated = table[division].to_numpy()
+    told = (keys != "") & (table[division] != "")
+    pairs = pd.DataFrame({"key": keys[told], "part": table.loc[told, division]}).drop_duplicates()
+    torn = keys.isin(pairs.loc[pairs["key"].duplicated(), "key"]) & told  # a few of perhaps millions
     rows_of: dict[str, list[int]] = {}
-    for row, (key, part) in enumerate(zip(keys, stated, strict=True)):
-        if key and part:
-            rows_of.setdefault(key, []).append(row)
+    for row in torn.to_numpy().nonzero()[0].tolist():
+        rows_of.setdefault(keys.iloc[row], []).append(row)
     views = table["view"].to_numpy() if "view" in table.columns else None
     leaks = []
     for key, rows in sorted(rows_of.items()):
         parts = {str(stated[row]) for row in rows}
-        if len(parts) > 1:
-            ordered = [s for s in SPLITS if s in parts] if division == "split" else [f"fold {k}" for k in sorted(parts)]
-            shown = sorted({str(views[row]) for row in rows}) if views is not None else []
-            leaks.append(Leak(what, str(key), tuple(ordered), tuple(rows), tuple(shown)))
+        ordered = [s for s in SPLITS if s in parts] if division == "split" else [f"fold {k}" for k in sorted(parts)]
+        shown = sorted({str(views[row]) for row in rows}) if views is not None else []
+        leaks.append(Leak(what, str(key), tuple(ordered), tuple(rows), tuple(shown)))
     return leaks
 
 

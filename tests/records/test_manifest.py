@@ -6,7 +6,15 @@ import pytest
 
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.manifest import COLUMNS, ImageRow, read_dataset, read_description, write_dataset
+from ensemble_mammo.records.manifest import (
+    COLUMNS,
+    ImageRow,
+    manifest_of,
+    read_dataset,
+    read_description,
+    write_dataset,
+    write_table,
+)
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
@@ -154,3 +162,25 @@ def test_a_manifest_that_is_no_table_is_refused(tmp_path, content):
 def test_the_description_is_json_that_is_read_back(tmp_path):
     write(tmp_path)
     assert read_description(tmp_path) == json.loads((tmp_path / "dataset.json").read_text())
+
+
+def test_a_parquet_manifest_reads_as_the_csv_one_does(tmp_path):
+    table = pd.DataFrame({"image_id": ["a", "b"], "subject_id": ["1", "2"], "view": "CC_R", "file": ["a.png", "b.png"]})
+    table["density"] = ["A", ""]
+    read = {}
+    for kind in ("csv", "parquet"):
+        write_table(tmp_path / kind, table, {"preparation": {}}, parquet=kind == "parquet")
+        assert manifest_of(tmp_path / kind).name == f"manifest.{kind}"
+        read[kind] = read_dataset(tmp_path / kind)
+    pd.testing.assert_frame_equal(read["csv"].table, read["parquet"].table)
+    assert read["csv"].fingerprint() == read["parquet"].fingerprint()
+
+
+def test_a_parquet_manifest_is_checked_and_a_damaged_one_is_named(tmp_path):
+    table = pd.DataFrame({"image_id": ["a", "a"], "subject_id": "1", "view": ["CC_R", "CCR"], "file": "a.png"})
+    write_table(tmp_path, table, {"preparation": {}}, parquet=True)
+    with pytest.raises(DatasetError, match=r"manifest.parquet line 3: view 'CCR'"):
+        read_dataset(tmp_path)
+    (tmp_path / "manifest.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(DatasetError, match=r"manifest.parquet: no Parquet table"):
+        read_dataset(tmp_path)
