@@ -11,7 +11,9 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     Annotations,
+    EngineName,
     ExamColumn,
     FileColumn,
     IdPattern,
@@ -26,6 +28,7 @@ from ensemble_mammo.cli.options import (
     TaskName,
     Views,
     Workers,
+    engine_of,
     valid,
 )
 
@@ -81,6 +84,8 @@ def prepare(
     folds: Annotated[int, typer.Option(help="Cross-validation folds in the manifest; 0: none.")] = 0,
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     max_pixels: MaxPixels = 200_000_000,
     max_bytes: MaxBytes = 1_000_000_000,
     seconds: Seconds = 60.0,
@@ -89,6 +94,9 @@ def prepare(
     lesions: Annotated[
         str | None, typer.Option("--lesions", help="Of a control: blotted (default), alone or no-breast.")
     ] = None,
+    shards: Annotated[
+        str, typer.Option("--shards", help="Pack images into tar shards of this size, such as 1GB; empty: a file each.")
+    ] = "",
     json_: Json = False,
 ) -> None:
     """Turn an archive into a dataset: 16-bit PNGs, manifest.csv, a folder-per-class tree."""
@@ -101,9 +109,10 @@ def prepare(
     from ensemble_mammo.stages.prepare import PrepareOptions
     from ensemble_mammo.stages.prepare import prepare as run
 
+    where = engine_of(engine, address)
     archive = valid(
         ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, annotations, id_pattern,
-        fixes, as_released, views, keep_ids, workers=workers,
+        fixes, as_released, views, keep_ids, workers=workers, engine=where,
     )  # fmt: skip
     which = int(window) if window is not None and window.isdigit() else window
     said = {
@@ -123,6 +132,9 @@ def prepare(
         raise typer.BadParameter(f"{', '.join(given)}: {whose} are prepared already; leave it out")
     if lesions is not None and kind != "control":
         raise typer.BadParameter(f"--lesions {lesions}: goes with `prepare control`")
+    if kind in ("join", "control") and shards:
+        found = "takes shards of its parts as they are" if kind == "join" else "has a file for each image"
+        raise typer.BadParameter(f"--shards {shards}: a {kind} {found}; leave it out")
     if kind == "join":
         from ensemble_mammo.workflows.join import JoinOptions, join
 
@@ -132,10 +144,11 @@ def prepare(
 
         if split or folds or labels or full_size:
             raise typer.BadParameter("--split, --folds, --labels, --full-size: a control keeps those of its dataset")
-        dataset = control(path, out, valid(ControlOptions, lesions or "blotted", seed, workers, restart))
+        dataset = control(path, out, valid(ControlOptions, lesions or "blotted", seed, workers, restart, where))
         task = str(read_description(dataset.root).get("task", task))
     else:
         options = PrepareOptions(archive, preparation, limits, division, full_size, workers, strict, restart)
+        options = replace(options, shards=_size(shards) if shards else 0, engine=where)
         dataset = run(kind, path, out, options)
     if json_:
         typer.echo(json.dumps(read_description(dataset.root), indent=2))
@@ -144,6 +157,15 @@ def prepare(
 
         dataset_table(dataset, task)
         typer.echo(f"dataset: {out}")
+
+
+def _size(text: str) -> int:
+    from ensemble_mammo.records.shard_writing import size_from
+
+    try:
+        return size_from(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--shards {error}") from error
 
 
 def _shares(text: str) -> tuple[float, float, float] | None:

@@ -1,7 +1,8 @@
-"""Prepared mammograms as files: grey PNG of 16 bits, 65535 is white."""
+"""Prepared mammograms as files, or members of shards: grey PNG of 16 bits, 65535 is white."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,20 @@ from PIL import Image
 
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.files import written_beside
+from ensemble_mammo.records.remote import present
+from ensemble_mammo.records.shards import content, in_shard
 
 WHITE = 65535
 """The value of white."""
+
+
+def opened(path: Path) -> Image.Image:
+    """Open a picture that is a file, or a member of a shard; its pixels are not decoded.
+
+    Raises:
+        OSError, SyntaxError, ValueError, Image.DecompressionBombError: it is missing or damaged.
+    """
+    return Image.open(io.BytesIO(content(path)) if in_shard(path) else present(path))
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:
@@ -22,7 +34,7 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
         DatasetError: the file is missing, damaged or no grey image of 16 bits.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             if image.mode not in ("I;16", "I"):
                 raise DatasetError(f"{path}: image of mode {image.mode!r}, expected a grey PNG of 16 bits")
             return np.asarray(image).astype(np.uint16)
@@ -64,7 +76,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         DatasetError: the file is missing or damaged.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return np.asarray(image.convert("L")) >= 128
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{path}: missing, damaged, or no PNG ({error}); prepare the dataset again") from error
@@ -77,7 +89,7 @@ def png_shape(path: Path) -> tuple[int, int]:
         DatasetError: the file is missing or no image.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path}: missing, or no PNG ({error}); prepare the dataset again") from error

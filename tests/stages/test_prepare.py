@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import ensemble_mammo.stages.prepare as stage
+import ensemble_mammo.stages.prepare.run as stage
+import ensemble_mammo.stages.prepare.written as writing
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
 from ensemble_mammo.imaging.read import read_mammogram
@@ -171,12 +172,12 @@ def test_an_interruption_of_the_class_tree_leaves_no_manifest_and_is_mended(few,
         stage_write(dataset)
         raise KeyboardInterrupt
 
-    stage_write = stage.write_folders
-    monkeypatch.setattr(stage, "write_folders", interrupted)
+    stage_write = writing.write_folders
+    monkeypatch.setattr(writing, "write_folders", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("dicom", few, tmp_path / "out", options(few))
     assert not (tmp_path / "out" / "manifest.csv").exists()
-    monkeypatch.setattr(stage, "write_folders", stage_write)
+    monkeypatch.setattr(writing, "write_folders", stage_write)
     other = options(few, division=Division((0.0, 0.0, 1.0)))
     assert len(prepare("dicom", few, tmp_path / "out", other).table) == 8
     trees = {path.relative_to(tmp_path / "out").parts[3] for path in (tmp_path / "out" / "folders").rglob("*.png")}
