@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ensemble_mammo import __version__
 from ensemble_mammo.errors import EnsembleMammoError
+from ensemble_mammo.execution.ranks import ranks_here, require_one
+from ensemble_mammo.records.remote import settle, worded
 
-_INTERRUPTED = 130
+_INTERRUPTED, _STOPPED = 130, 75
+_DIVIDED = "train"
+"The verb that several processes share."
 NOTICE = "Not a medical device; for research."
 
 app = typer.Typer(
@@ -31,6 +39,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)
     ] = False,
@@ -41,17 +50,82 @@ def common(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ensemble_mammo").setLevel(level)
+    if context.invoked_subcommand != _DIVIDED:
+        require_one(f"ensemble-mammo {context.invoked_subcommand}")
+    elif (ranks := ranks_here()).world > 1:
+        from ensemble_mammo.learning.parallel import join
+
+        join(ranks.rank, ranks.world)
 
 
 def main() -> None:
     """Run the command line; our errors become one line and exit status 1."""
     try:
-        app()
+        with _first_alone_heard(), _remote_settled():
+            app()
     except EnsembleMammoError as error:
         logging.getLogger(__name__).debug("where it happened", exc_info=True)
-        typer.echo(f"error: {' '.join(line.strip() for line in str(error).splitlines())}", err=True)
+        _say(f"error: {' '.join(line.strip() for line in str(error).splitlines())}")
         sys.exit(1)
     except SystemExit as end:
+        if not end.code:
+            _leave()
         if end.code == _INTERRUPTED:
-            typer.echo("interrupted; the same command goes on from here", err=True)
+            _say("interrupted; the same command goes on from here")
+        if end.code == _STOPPED:
+            _say("stopped by SIGTERM, the state is saved; the same command goes on from here")
         raise
+
+
+@contextmanager
+def _remote_settled() -> Iterator[None]:
+    """Send what a command changed in remote folders, also if it failed; its error names their URLs."""
+    failed: EnsembleMammoError | None = None
+    try:
+        yield
+    except EnsembleMammoError as error:
+        failed = type(error)(worded(str(error)))
+        raise failed from error
+    finally:
+        try:
+            settle(sends=ranks_here().is_first)
+        except EnsembleMammoError as error:
+            if failed is None:
+                raise
+            _say(f"error: {error}")
+
+
+@contextmanager
+def _first_alone_heard() -> Iterator[None]:
+    """Of several processes that torchrun started, let the first one alone write to the terminal."""
+    if ranks_here().is_first:
+        yield
+        return
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _say(text: str) -> None:
+    """Write a last line to the terminal, unless another of several processes has done so."""
+    if _may_speak():
+        typer.echo(text, err=True)
+
+
+def _leave() -> None:
+    if "torch" in sys.modules:
+        from ensemble_mammo.learning.parallel import leave
+
+        leave()
+
+
+def _may_speak() -> bool:
+    try:
+        ranks = ranks_here()
+    except EnsembleMammoError:  # the environment is what the last line is about
+        return True
+    if ranks.world > 1 and "torch" in sys.modules:
+        from ensemble_mammo.learning.parallel import have_met, may_speak
+
+        if have_met():
+            return may_speak()
+    return ranks.is_first

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ensemble_mammo.errors import EnsembleMammoError
+from ensemble_mammo.records.remote import shown
 from ensemble_mammo.records.subject import View
 
 if TYPE_CHECKING:
+    from ensemble_mammo.execution.engine import Engine
     from ensemble_mammo.merit.fusion import Fusion
     from ensemble_mammo.records.manifest import Dataset
 
@@ -35,8 +37,21 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Any field of the recipe, as train.epochs=5; repeatable.")
 ]
 Start = Annotated[Path | None, typer.Option("--start", help="A run folder whose weights are the first ones.")]
-Loaders = Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: none.")]
+Loaders = Annotated[int, typer.Option("--workers", min=0, help="Threads that load images; 0: one.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Train anew what is there already.")]
+EngineName = Annotated[str, typer.Option("--engine", help="local: processes of this machine; ray: a Ray cluster.")]
+Address = Annotated[
+    str, typer.Option("--address", help="Of a running Ray cluster: auto, HOST:PORT or ray://HOST:PORT; empty: here.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=0, help="Trainings at once; 0: as many as there is room for; 1: one by one, here.")
+]
+Cores = Annotated[
+    int, typer.Option("--cores", min=0, help="Cores a training computes with; 0: those of this machine, divided.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, help="Cores a network computes with; 0: all here. Same number, same scores.")
+]
 Birads = Annotated[
     bool, typer.Option("--birads", help="BI-RADS 4-6 stands for malignant, 1-2 for benign, where none is known.")
 ]
@@ -107,6 +122,13 @@ def fusion_of(rule: str, weights: Sequence[str] | None, require_all_views: bool,
     )
 
 
+def engine_of(name: str, address: str) -> Engine:
+    """The engine that --engine and --address name."""
+    from ensemble_mammo.execution.engine import Engine
+
+    return valid(Engine, name, address)
+
+
 def views_of(name: str) -> tuple[View, ...]:
     """One view, or `all`."""
     if name == "all":
@@ -126,7 +148,7 @@ def of_start(start: Path | None) -> list[str]:
     """The settings that --start stands for."""
     if start is None:
         return []
-    return ["network.pretrained='run'", f"network.weights_file={json.dumps(str(start))}"]
+    return ["network.pretrained='run'", f"network.weights_file={json.dumps(shown(start))}"]
 
 
 def source_of(data: Path | None, *folders: Path | None) -> Dataset | Path:

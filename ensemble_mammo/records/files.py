@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ensemble_mammo.errors import EnsembleMammoError, OutputError
+from ensemble_mammo.records import remote
 
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, else remove it.
+
+    Where `path` lies in the mirror of a remote folder, the file is then sent there.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
@@ -36,12 +39,13 @@ def written_beside(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         place.unlink(missing_ok=True)
+    remote.written(path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8), whole or not at all."""
+    """Write a text file (UTF-8), whole or not at all; where it names files of mirrored folders, by their URLs."""
     with written_beside(path) as place:
-        place.write_text(text, encoding="utf-8")
+        place.write_text(remote.worded(text), encoding="utf-8")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -64,6 +68,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         OutputError: the source is missing, or the target's folder cannot be written.
     """
+    source = remote.present(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
