@@ -15,10 +15,17 @@ from ensemble_mammo.cli import (
     report,
     explain,
     sweep,
+    plan,
     reproduce,
     demo,
 )  # as --help lists them
+
 # isort: on
+from ensemble_mammo.cli.urls import taking_urls
+
+for verb in app.registered_commands:
+    assert verb.callback is not None
+    verb.callback = taking_urls(verb.callback)
 
 __all__ = [
     "app",
@@ -29,6 +36,7 @@ __all__ = [
     "heatmap",
     "main",
     "patches",
+    "plan",
     "predict",
     "prepare",
     "report",
