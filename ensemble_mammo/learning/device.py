@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from ensemble_mammo.errors import TrainingError
 
@@ -45,6 +46,25 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         raise TrainingError("train.precision = 'float16' needs a GPU; take 'auto', 'bfloat16' or 'float32'")
     fixed = {"bfloat16": torch.bfloat16, "float16": torch.float16}
     return (fixed | dict.fromkeys(("mixed", "float32"), torch.float32))[name]
+
+
+def compile_network(network: nn.Module, device: torch.device) -> None:
+    """Have a network's calls compiled by torch.compile, in place: it and its tensors keep their names.
+
+    A last batch of another size has the compiler make one more version, for any number of images.
+
+    Raises:
+        TrainingError: torch cannot compile on this machine.
+    """
+    try:
+        torch.compile(lambda values: values * 2 + 1)(torch.ones(3, device=device))
+    except Exception as error:  # torch tells of a missing compiler by many kinds
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(
+            f"train.compile = true, and torch.compile fails here ({said[0]}); install a C++ compiler, on a GPU Triton "
+            "as well, or set train.compile = false"
+        ) from error
+    network.compile()
 
 
 @contextmanager
