@@ -20,7 +20,7 @@ TINY = ("input.height=64", "input.width=48", "train.epochs=1", "train.batch_size
 
 
 def at_once(
-    function: Callable[[Any], Any], items: Sequence[Any], workers: int = 0, seconds: float = 60.0
+    function: Callable[[Any], Any], items: Sequence[Any], workers: int = 0, seconds: float = 60.0, *_: Any
 ) -> Iterator[Outcome[Any, Any]]:
     """What `spread` gives, in this process: tests that are not about workers need not wait for their start."""
     for item in items:
@@ -32,7 +32,7 @@ def at_once(
 
 
 def without_workers(patch: pytest.MonkeyPatch) -> None:
-    stages = ("audit.run", "explain.images", "predict.inputs", "prepare")
+    stages = ("audit.run", "explain.images", "predict.inputs", "prepare.run")
     for place in (
         "archives.dicom",
         "lesions.patches.run",
@@ -40,6 +40,14 @@ def without_workers(patch: pytest.MonkeyPatch) -> None:
         *(f"stages.{stage}" for stage in stages),
     ):
         patch.setattr(f"ensemble_mammo.{place}.spread", at_once)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_by_one() -> Iterator[None]:
+    """Several trainings of one call run in this process, unless a test says how many at once: starts are slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ensemble_mammo.workflows.spreading.room", lambda share, gpus: 1)
+        yield
 
 
 @pytest.fixture

@@ -9,8 +9,12 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     AllowLeakage,
+    Cores,
     Device,
+    EngineName,
+    Jobs,
     Json,
     Loaders,
     OneView,
@@ -19,6 +23,7 @@ from ensemble_mammo.cli.options import (
     Seed,
     Settings,
     Start,
+    engine_of,
     of_start,
     valid,
     views_of,
@@ -57,16 +62,22 @@ def sweep(
     workers: Loaders = 0,
     restart: Restart = False,
     allow_leakage: AllowLeakage = False,
+    engine: EngineName = "local",
+    address: Address = "",
+    jobs: Jobs = 0,
+    cores: Cores = 0,
     json_: Json = False,
 ) -> None:
     """Train a recipe at every point of a grid, judge each alike, and tabulate."""
-    from ensemble_mammo.console import sweep_tables, training_bar
+    from ensemble_mammo.console import sweep_tables, trainings_shown
     from ensemble_mammo.stages.train import TrainOptions
     from ensemble_mammo.workflows.dataset import dataset_at
+    from ensemble_mammo.workflows.spreading import Spreading
     from ensemble_mammo.workflows.sweep import SweepOptions, points_of
     from ensemble_mammo.workflows.sweep import sweep as run
 
-    with training_bar() as progress:
+    where = engine_of(engine, address)
+    with trainings_shown() as (progress, show):
         learning = TrainOptions(
             seed=seed, device=device, workers=workers, restart=restart, progress=progress, allow_leakage=allow_leakage
         )
@@ -82,6 +93,7 @@ def sweep(
             on_split,
             threshold,
             learning,
+            Spreading(where, jobs, cores, show),
         )
         dataset = dataset_at(data, out, points_of(options)[0].task.name)
         found = run(dataset, out, options)

@@ -9,8 +9,12 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     AllowLeakage,
+    Cores,
     Device,
+    EngineName,
+    Jobs,
     Json,
     Loaders,
     OneView,
@@ -19,10 +23,12 @@ from ensemble_mammo.cli.options import (
     Seed,
     Settings,
     Start,
+    engine_of,
     of_start,
     valid,
     views_of,
 )
+from ensemble_mammo.execution.ranks import require_one
 
 
 @app.command()
@@ -44,15 +50,22 @@ def train(
     workers: Loaders = 0,
     restart: Restart = False,
     allow_leakage: AllowLeakage = False,
+    engine: EngineName = "local",
+    address: Address = "",
+    jobs: Jobs = 0,
+    cores: Cores = 0,
     json_: Json = False,
 ) -> None:
     """Train one network a view (or all four), a pooled one for all views, or cross-validate with --folds."""
-    from ensemble_mammo.console import report_table, runs_table, training_bar
+    from ensemble_mammo.console import report_table, runs_table, trainings_shown
     from ensemble_mammo.records.recipe_files import recipes_for
     from ensemble_mammo.stages.train import TrainOptions
-    from ensemble_mammo.stages.train import train as run
     from ensemble_mammo.workflows.dataset import dataset_at, views_at
+    from ensemble_mammo.workflows.spreading import Spreading
 
+    if folds or baseline:
+        require_one("train --folds" if folds else "train --baseline")
+    where = engine_of(engine, address)
     views = views_of(view)
     settings = [*(settings or ()), *of_start(start)]
     recipes = recipes_for(recipe, views, settings)
@@ -60,23 +73,25 @@ def train(
     if view == "all" and None not in recipes:
         views = views_at(dataset, views)
         recipes = {one: own for one, own in recipes.items() if one in views}
-    with training_bar() as progress:
+    with trainings_shown() as (progress, show):
         options = TrainOptions(
             seed=seed, device=device, workers=workers, restart=restart, progress=progress, allow_leakage=allow_leakage
         )
+        spreading = Spreading(where, jobs, cores, show)
         if folds:
             from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 
-            cross = valid(CrossvalOptions, folds, recipe, tuple(settings), views, options, baseline=baseline)
+            cross = valid(
+                CrossvalOptions, folds, recipe, tuple(settings), views, options, baseline=baseline, spreading=spreading
+            )
             found = crossval(dataset, out, cross)
         else:
-            from ensemble_mammo.workflows.baseline import baseline_recipes, train_baseline
+            from ensemble_mammo.workflows.views import train_views
 
-            task = next(iter(recipes.values())).task
-            beside = baseline_recipes(dataset, task, views) if baseline else {}  # refused before anything is trained
-            results = [run(dataset, one, own, out, options) for one, own in recipes.items()]
-            results += train_baseline(dataset, beside, out, options)
+            ended = train_views(dataset, recipes, out, options, baseline, spreading)
     if folds:
         report_table(found, out / "report", json_)
-    else:
-        runs_table(results, json_)
+        return
+    runs_table(ended, json_)
+    if any(one.error for one in ended):
+        raise typer.Exit(1)

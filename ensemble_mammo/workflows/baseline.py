@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from ensemble_mammo.errors import RecipeError
 from ensemble_mammo.records.manifest import Dataset
-from ensemble_mammo.records.origin import BASELINE
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipes_for
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import PATCH, PATCHES
-from ensemble_mammo.stages.train import TrainOptions, TrainResult, train
 
 _log = logging.getLogger(__name__)
 
@@ -40,17 +37,3 @@ def baseline_recipes(dataset: Dataset, task: str, views: Sequence[View]) -> dict
 def _classes(dataset: Dataset, view: View, task: str) -> set[str]:
     rows = dataset.rows(view)
     return set(rows[task]) - {""} if task in rows else set()
-
-
-def train_baseline(
-    dataset: Dataset, recipes: Mapping[View | None, Recipe], out: Path, options: TrainOptions
-) -> list[TrainResult]:
-    """Fit the baseline on the same splits as the network, into `out/baseline/<VIEW>/`.
-
-    Args:
-        dataset: that the network learns from.
-        recipes: as `baseline_recipes` gives them.
-        out: the folder of runs.
-        options: those of the network's training.
-    """
-    return [train(dataset, view, recipe, out / BASELINE, options) for view, recipe in recipes.items()]

@@ -8,13 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ensemble_mammo.errors import DatasetError, OutputError
-from ensemble_mammo.records.files import link_or_copy
+from ensemble_mammo.records.files import link_or_copy, write_bytes
 from ensemble_mammo.records.lesion import LESIONS
-from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST
+from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, MANIFEST_PARQUET, manifest_of
+from ensemble_mammo.records.shards import SHARDS, content, exists, in_shard
 
 LESION_AREA = "lesion-area.csv"
 """How large the lesions of each image are: what a control is compared with."""
-_OWN = ("images", "full", "masks", "full-masks", "folders", LESIONS, LESION_AREA, DESCRIPTION, MANIFEST)
+_OWN = (
+    "images",
+    "full",
+    "masks",
+    "full-masks",
+    "folders",
+    SHARDS,
+    LESIONS,
+    LESION_AREA,
+    DESCRIPTION,
+    MANIFEST,
+    MANIFEST_PARQUET,
+)
 "what a dataset's folder holds; the manifest last, since it makes the folder a dataset"
 
 
@@ -35,21 +48,24 @@ def refuse_target(out: Path, roots: Sequence[Path], restart: bool) -> None:
     for root in roots:
         if root.resolve().is_relative_to(whole) or whole.is_relative_to(root.resolve()):
             raise OutputError(f"{out}: and the dataset {root} lie in one another; give another --out")
-    if (out / MANIFEST).exists() and not restart:
+    if manifest_of(out) is not None and not restart:
         raise OutputError(f"{out}: holds a dataset already; give another --out, or --restart to make it anew")
-    if not (out / MANIFEST).exists() and (there := [name for name in _OWN if (out / name).exists()]):
+    if manifest_of(out) is None and (there := [name for name in _OWN if (out / name).exists()]):
         raise OutputError(f"{out}: holds {', '.join(there)}, but no dataset; give another --out")
 
 
 def linked(source: Path, target: Path) -> None:
-    """Link a file of a dataset into another (a copy where links cannot be made).
+    """Link a file of a dataset into another (a copy where links cannot be made, or of a member of a shard).
 
     Raises:
         DatasetError: the file is missing.
     """
-    if not source.is_file():
+    if not exists(source):
         raise DatasetError(f"{source}: missing; prepare that dataset again")
-    link_or_copy(source, target)
+    if in_shard(source):
+        write_bytes(target, content(source))
+    else:
+        link_or_copy(source, target)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pandas as pd
 import ensemble_mammo
 from ensemble_mammo.archives.folders import write_folders
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.engine import LOCAL, Engine, running, spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.blots import known_boxes, largest
 from ensemble_mammo.imaging.breast import Box
@@ -27,6 +27,7 @@ from ensemble_mammo.imaging.control_files import CONTROLS, ControlImage, MadeIma
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.lesion import LESIONS
 from ensemble_mammo.records.manifest import Dataset, read_dataset, read_description, write_table
+from ensemble_mammo.records.shards import SHARDS
 from ensemble_mammo.workflows.beside import LESION_AREA, linked, made_beside, refuse_target
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class ControlOptions:
     "processes; 0: one a core. The result does not hang on it"
     restart: bool = False
     "an existing dataset is made anew"
+    engine: Engine = LOCAL
+    "where images are made"
 
     def __post_init__(self) -> None:
         """Refuse a control that is none of ours."""
@@ -76,7 +79,7 @@ def control(data: Path, out: Path, options: ControlOptions | None = None) -> Dat
     notes = _notes(dataset, lesions, boxes, options.lesions)
     for note in notes:
         _log.warning("%s", note)
-    with made_beside(out) as made:
+    with running(options.engine, options.workers), made_beside(out) as made:
         jobs = _jobs(dataset, table, made, boxes, options)
         images = _made(jobs, options)
         table["source_sha256"] = [image.sha256 for image in images]
@@ -91,6 +94,7 @@ def control(data: Path, out: Path, options: ControlOptions | None = None) -> Dat
             "notes": [*description.get("notes", []), *notes],
             "versions": {"ensemble-mammo": ensemble_mammo.__version__, "python": platform.python_version()},
         }
+        description.pop(SHARDS, None)  # its images are files
         write_table(made, table, description | own)
     return read_dataset(out)
 
@@ -153,7 +157,8 @@ def _jobs(
 
 def _made(jobs: Sequence[ControlImage], options: ControlOptions) -> list[MadeImage]:
     made = []
-    for outcome in track(spread(make_control_image, jobs, options.workers, _SECONDS), len(jobs), "control"):
+    outcomes = spread(make_control_image, jobs, options.workers, _SECONDS, options.engine)
+    for outcome in track(outcomes, len(jobs), "control"):
         if outcome.value is None:
             source = str(outcome.item.source)
             raise DatasetError(outcome.error if source in outcome.error else f"{source}: {outcome.error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_mammo.errors import DatasetError, RunError
+from ensemble_mammo.errors import RunError, TrainingError
 from ensemble_mammo.learning.checkpoint import CROSSVAL, RECIPE, read_crossval
-from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.merit.fusion import fuse
 from ensemble_mammo.merit.inputs.truth import truth_from_dataset
 from ensemble_mammo.records.files import write_text
@@ -23,15 +21,23 @@ from ensemble_mammo.records.origin import BASELINE, ORIGIN, clear_contrasts, cle
 from ensemble_mammo.records.predictions import Predictions, write_plain, write_predictions
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.recipe_files import recipes_for
-from ensemble_mammo.records.splits import deal
+from ensemble_mammo.records.remote import brought, shown
 from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import task_named
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.report import Report, ReportOptions, report
-from ensemble_mammo.stages.train import TrainOptions, train
+from ensemble_mammo.stages.train import TrainOptions
 from ensemble_mammo.workflows.baseline import BASELINE_RECIPE, baseline_recipes
-
-_log = logging.getLogger(__name__)
+from ensemble_mammo.workflows.folds import Fold, Folds, dealt
+from ensemble_mammo.workflows.spreading import Spreading
+from ensemble_mammo.workflows.trained import trained
+from ensemble_mammo.workflows.trainings import (
+    Ended,
+    Training,
+    failures_in_words,
+    require_startable,
+    trainings_of,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class CrossvalOptions:
     "of the report over all folds"
     baseline: bool = False
     "also cross-validate hand-made features over the same folds, to stand beside"
+    spreading: Spreading = field(default_factory=Spreading)
+    "where the trainings run, and how many at once"
 
     def __post_init__(self) -> None:
         """Refuse fewer than two folds."""
@@ -60,9 +68,13 @@ class CrossvalOptions:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the folds of one kind of network lie."""
+class Kind:
+    """The folds of one kind of network: the one asked for, or the baseline."""
 
+    recipe: str
+    "path or name of the recipe"
+    recipes: Mapping[View | None, Recipe]
+    "resolved for each view; of a pooled network under None"
     runs: Path
     "holds `fold-<k>/<VIEW>/`"
     predictions: Path
@@ -81,68 +93,119 @@ def crossval(dataset: Dataset, out: Path, options: CrossvalOptions | None = None
     Raises:
         DatasetError: fewer labelled subjects than folds.
         RunError: `out` holds runs that are no folds.
+        TrainingError: some trainings failed; the others are finished.
     """
     options = options or CrossvalOptions()
+    trainings = fold_trainings(dataset, out, options)
+    require_startable(dataset, trainings)
+    ended = list(trained(dataset, trainings, options.spreading))
+    _require_all(ended, out)
+    return out_of_fold(dataset, out, options)
+
+
+def fold_trainings(dataset: Dataset, out: Path, options: CrossvalOptions) -> list[Training]:
+    """Every training of a cross-validation, fold by fold; what is wrong of them all is refused.
+
+    Raises:
+        DatasetError: fewer labelled subjects than folds, or leaks between them.
+        RunError: `out` holds runs that are no folds.
+    """
     plain = next((out / name for name in (*View, ANY) if (out / name / RECIPE).is_file()), None)
     if plain is not None:
         raise RunError(f"{plain}: a run that is no fold of a cross-validation lies there; give another --out")
-    recipes = recipes_for(options.recipe, options.views, options.settings)
-    task = task_named(next(iter(recipes.values())).task)
-    of_baseline = baseline_recipes(dataset, task.name, options.views) if options.baseline else {}
-    fold_of = _folds(dataset, options, next(iter(recipes.values())))
+    kinds = _kinds(dataset, out, options)
+    folds = _folds(kinds[0], options)
+    fold_of = dealt(dataset, folds)
     if not options.train.allow_leakage:  # before anything is trained
         rows = dataset.table[dataset.table["subject_id"].isin(list(fold_of))]
-        folds = [str(fold_of[s]) for s in rows["subject_id"]]
-        refuse_leaks(leaks_of(rows.assign(split="", fold=folds)), dataset.root)
-    joined = _fold_by_fold(dataset, recipes, fold_of, Places(out, out / "predictions"), options)
+        refuse_leaks(leaks_of(rows.assign(split="", fold=[str(fold_of[s]) for s in rows["subject_id"]])), dataset.root)
+    trainings: list[Training] = []
+    for kind in kinds:
+        for fold in range(options.folds):
+            own = {view: _start_of_fold(one, view, fold, options.folds) for view, one in kind.recipes.items()}
+            folder = kind.runs / f"fold-{fold}"
+            prefix = f"{folder.relative_to(out).as_posix()}/"
+            trainings += trainings_of(own, folder, options.train, prefix, Fold(fold, folds))
+    for kind in kinds:
+        mark = {"folds": options.folds, "recipe": kind.recipe, "data_fingerprint": dataset.fingerprint()}
+        write_text(kind.runs / CROSSVAL, json.dumps(mark, indent=2) + "\n")
+    return trainings
+
+
+def out_of_fold(dataset: Dataset, out: Path, options: CrossvalOptions) -> Report:
+    """Predict each fold by the networks that never saw it, and report the predictions of all.
+
+    Args:
+        dataset: that was cross-validated.
+        out: where; every training of `fold_trainings` is finished.
+        options: of the cross-validation.
+    """
+    kinds = _kinds(dataset, out, options)
+    fold_of = dealt(dataset, _folds(kinds[0], options))
+    task = task_named(next(iter(kinds[0].recipes.values())).task)
+    joined = _predicted(dataset, kinds[0], fold_of, options)
     clear_predictions(out / "predictions" / BASELINE)
     clear_contrasts(out / "predictions")
-    if options.baseline:
-        beside = Places(out / BASELINE, out / "predictions" / BASELINE)
-        _fold_by_fold(dataset, of_baseline, fold_of, beside, replace(options, recipe=BASELINE_RECIPE))
+    for beside in kinds[1:]:
+        _predicted(dataset, beside, fold_of, options)
     settled = replace(options.report, allow_unlabelled=True, dataset=dataset)
-    out_of_fold = replace(truth_from_dataset(dataset, task), learned=frozenset(), remarks=())
+    truth = replace(truth_from_dataset(dataset, task), learned=frozenset(), remarks=())
     if options.train.allow_leakage:
         settled = replace(settled, remarks=(*settled.remarks, "trained with --allow-leakage: see leaks in run.json"))
     tables_written = [out / "predictions" / f"{table.level}.csv" for table in joined]
-    return report(tables_written, out_of_fold, out / "report", settled)
+    return report(tables_written, truth, out / "report", settled)
 
 
-def _fold_by_fold(
-    dataset: Dataset,
-    recipes: Mapping[View | None, Recipe],
-    fold_of: dict[str, int],
-    places: Places,
-    options: CrossvalOptions,
-) -> list[Predictions]:
-    """Train and predict each fold; out-of-fold tables of the views, and all levels written."""
-    mark = {"folds": options.folds, "recipe": options.recipe, "data_fingerprint": dataset.fingerprint()}
-    write_text(places.runs / CROSSVAL, json.dumps(mark, indent=2) + "\n")
+def _kinds(dataset: Dataset, out: Path, options: CrossvalOptions) -> list[Kind]:
+    """The networks asked for, then, if it was asked for, the baseline."""
+    recipes = recipes_for(options.recipe, options.views, options.settings)
+    kinds = [Kind(options.recipe, recipes, out, out / "predictions")]
+    if options.baseline:
+        beside = baseline_recipes(dataset, next(iter(recipes.values())).task, options.views)
+        kinds.append(Kind(BASELINE_RECIPE, beside, out / BASELINE, out / "predictions" / BASELINE))
+    return kinds
+
+
+def _folds(kind: Kind, options: CrossvalOptions) -> Folds:
+    return Folds(options.folds, next(iter(kind.recipes.values())).tasks, options.train.seed)
+
+
+def _require_all(ended: Sequence[Ended], out: Path) -> None:
+    """Refuse to report what is not predicted for every subject."""
+    failed = sum(bool(one.error) for one in ended)
+    if not failed:
+        return
+    if len(ended) == 1 and ended[0].error is not None:
+        raise ended[0].error
+    raise TrainingError(
+        f"{out}: {failed} of {len(ended)} trainings failed: {failures_in_words(ended)}. No out-of-fold report can be "
+        f"made; {len(ended) - failed} are finished, and the same command trains only the others"
+    )
+
+
+def _predicted(dataset: Dataset, kind: Kind, fold_of: Mapping[str, int], options: CrossvalOptions) -> list[Predictions]:
+    """Predict each fold; out-of-fold tables of the views, and all levels written."""
     tables: dict[View, list[Predictions]] = {view: [] for view in options.views}
     runs: dict[str, list[Mapping[str, Any]]] = {}
+    device = options.spreading.device_here(options.train.device)
     for fold in range(options.folds):
-        folder = places.runs / f"fold-{fold}"
         held_out = frozenset(s for s, own in fold_of.items() if own == fold)
-        for view, recipe in recipes.items():
-            _log.info("%s, fold %d of %d, %s", recipe.network.name, fold + 1, options.folds, view or ANY)
-            own = _start_of_fold(recipe, view, fold, options.folds)
-            train(dataset, view, own, folder, _of_fold(options, fold_of, fold, recipe))
-        of_fold = PredictOptions(subjects=held_out, only=options.views, device=options.train.device)
-        scores = predict(dataset, folder, options=of_fold)
+        of_fold = PredictOptions(subjects=held_out, only=options.views, device=device)
+        scores = predict(dataset, kind.runs / f"fold-{fold}", options=of_fold)
         for view, table in scores.views.items():
             tables[view].append(table)
             runs.setdefault(view, []).extend(scores.runs.get(view, []))
     joined = [_joined(parts) for parts in tables.values() if parts]
-    task = task_named(next(iter(recipes.values())).task)
+    task = task_named(next(iter(kind.recipes.values())).task)
     for table in joined:
-        write_predictions(places.predictions / f"{table.level}.csv", table)
-        write_plain(places.predictions, table)
+        write_predictions(kind.predictions / f"{table.level}.csv", table)
+        write_plain(kind.predictions, table)
     for table in fuse(joined, task, options.report.fusion).levels.values():
-        write_predictions(places.predictions / f"{table.level}.csv", table)
-    others = dict(read_origin(places.predictions).runs)  # of views that an earlier call has trained
+        write_predictions(kind.predictions / f"{table.level}.csv", table)
+    others = dict(read_origin(kind.predictions).runs)  # of views that an earlier call has trained
     origin = {"task": task.name, "classes": list(task.classes), "out_of_fold": True, "runs": others | runs}
-    origin["fold_of"] = fold_of
-    write_text(places.predictions / ORIGIN, json.dumps(origin, indent=2) + "\n")
+    origin["fold_of"] = dict(fold_of)
+    write_text(kind.predictions / ORIGIN, json.dumps(origin, indent=2) + "\n")
     return joined
 
 
@@ -154,7 +217,7 @@ def _start_of_fold(recipe: Recipe, view: View | None, fold: int, folds: int) -> 
     Raises:
         RunError: the start has another number of folds.
     """
-    start = Path(recipe.network.weights_file)
+    start = brought(recipe.network.weights_file)
     if recipe.network.pretrained != "run" or not (start / CROSSVAL).is_file():
         return recipe
     theirs = read_crossval(start).get("folds", 0)
@@ -164,32 +227,7 @@ def _start_of_fold(recipe: Recipe, view: View | None, fold: int, folds: int) -> 
     found = next((place for place in places if (place / RECIPE).is_file()), None)
     if found is None:
         raise RunError(f"{start}: no run for {view or ANY} in fold-{fold}; expected {' or '.join(map(str, places))}")
-    return replace(recipe, network=replace(recipe.network, weights_file=str(found)))
-
-
-def _folds(dataset: Dataset, options: CrossvalOptions, recipe: Recipe) -> dict[str, int]:
-    """subject_id -> fold: those of the manifest where it has as many, else dealt by the seed."""
-    labels: dict[str, str] = {}
-    for name in recipe.tasks:
-        own = dataset.subject_labels(task_named(name)) if name in dataset.task_names() else {}
-        labels |= {s: f"{name} {label}" for s, label in own.items() if label and s not in labels}
-    if len(labels) < options.folds:
-        raise DatasetError(
-            f"{dataset.root}: {len(labels)} subjects with a {recipe.task} label for {options.folds} folds"
-        )
-    table = dataset.table[dataset.table["subject_id"].isin(sorted(labels))]
-    if set(table["fold"]) == {str(k) for k in range(options.folds)}:
-        return {s: int(k) for s, k in zip(table["subject_id"], table["fold"], strict=True)}
-    return deal(labels, [1 / options.folds] * options.folds, options.train.seed)
-
-
-def _of_fold(options: CrossvalOptions, fold_of: dict[str, int], fold: int, recipe: Recipe) -> TrainOptions:
-    validation = (fold + 1) % options.folds if needs_validation(recipe.train) else -1
-    return replace(
-        options.train,
-        train_subjects=frozenset(s for s, own in fold_of.items() if own not in (fold, validation)),
-        val_subjects=frozenset(s for s, own in fold_of.items() if own == validation),
-    )
+    return replace(recipe, network=replace(recipe.network, weights_file=shown(found)))
 
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:

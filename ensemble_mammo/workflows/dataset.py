@@ -9,7 +9,9 @@ from pathlib import Path
 from ensemble_mammo.archives.folders import looks_like_folders
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_dataset, read_description
+from ensemble_mammo.execution.ranks import require_one
+from ensemble_mammo.records.manifest import Dataset, manifest_of, read_dataset, read_description
+from ensemble_mammo.records.remote import shown
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
@@ -27,7 +29,7 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
     Raises:
         DatasetError: neither a dataset nor an INFN tree, or another tree's prepared form lies there.
     """
-    if (folder / MANIFEST).is_file():
+    if manifest_of(folder) is not None:
         return read_dataset(folder)
     if not looks_like_folders(folder):
         found = (
@@ -38,15 +40,16 @@ def dataset_at(folder: Path, beside: Path, task: str | None) -> Dataset:
             "or name one with --data"
         )
     prepared = beside / f"prepared-{folder.resolve().name}"
-    if (prepared / MANIFEST).is_file():
+    if manifest_of(prepared) is not None:
         made_from = read_description(prepared).get("archive")
-        if made_from != str(folder.resolve()):
+        if made_from != shown(folder.resolve()):
             raise DatasetError(
                 f"{prepared}: was made from {made_from}, not from {folder.resolve()}; remove it, or prepare "
                 "the tree yourself and name the dataset with --data"
             )
         _log.info("%s is a tree of class folders; its prepared form in %s is used", folder, prepared)
         return read_dataset(prepared)
+    require_one(f"{folder} is a tree of class folders, and to prepare it")
     _log.info("%s is a tree of class folders: prepared with the default Preparation into %s", folder, prepared)
     return prepare("folders", folder, prepared, PrepareOptions(ArchiveOptions(task=task or "density")))
 

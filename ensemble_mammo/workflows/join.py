@@ -28,6 +28,7 @@ from ensemble_mammo.records.manifest import (
     read_dataset,
     write_table,
 )
+from ensemble_mammo.records.shards import INDEX, SHARDS, members_among
 from ensemble_mammo.records.splits import SPLITS, deal
 from ensemble_mammo.records.task import TASKS, highest_labels, task_named
 from ensemble_mammo.workflows.beside import linked, made_beside, refuse_target
@@ -63,7 +64,8 @@ class JoinOptions:
 def join(plan: Path, out: Path, options: JoinOptions | None = None) -> Dataset:
     """Join prepared datasets into one, with a column `collection` that says where each image came from.
 
-    Ids get the collection's name before them. Images and masks are hard links (copies where links cannot be made).
+    Ids get the collection's name before them. Images and masks are hard links (copies where links cannot be made);
+    shards are linked as they are, so that the JSON in them says what it said in the parts.
 
     Args:
         plan: CSV with the columns collection and dataset.
@@ -95,7 +97,8 @@ def join(plan: Path, out: Path, options: JoinOptions | None = None) -> Dataset:
         write_folders(Dataset(made, table, parts[0].dataset.preparation))
         if len(lesions):
             write_text(made / LESIONS, lesions.to_csv(index=False, lineterminator="\n"))
-        write_table(made, table, _description(plan, parts, renamings, options, table, lesions) | {"notes": notes})
+        description = _description(plan, parts, renamings, options, table, lesions) | {"notes": notes}
+        write_table(made, table, description, parquet=bool(members_among(table["file"]).any()))
     return read_dataset(out)
 
 
@@ -113,7 +116,7 @@ def _joined_images(
         inner = old["collection"].where(old["collection"] == "", "-" + old["collection"])
         new["collection"] = part.collection + inner
         for column, folder in _FILES.items():
-            new[column] = _places(old[column], folder, new["view"], new["image_id"])
+            new[column] = _places(part, old[column], folder, new["view"], new["image_id"])
             links += _pairs(part, old[column], new[column])
         tables.append(pd.concat([new, renamed(part, renamings, where)], axis=1))
     table = pd.concat(tables, ignore_index=True).fillna("")
@@ -129,20 +132,28 @@ def _joined_lesions(parts: Sequence[Part]) -> tuple[list[tuple[Path, str]], pd.D
         for name in ("lesion_id", "image_id", "subject_id"):
             new[name] = (f"{part.collection}-" + old[name]).where(old[name] != "", "")
         for column, folder in _MASKS.items():
-            new[column] = _places(old[column], folder, new["view"], new["lesion_id"])
+            new[column] = _places(part, old[column], folder, new["view"], new["lesion_id"])
             links += _pairs(part, old[column], new[column])
         tables.append(new)
     return links, pd.concat(tables, ignore_index=True)
 
 
-def _places(files: pd.Series, folder: str, views: pd.Series, ids: pd.Series) -> pd.Series:
-    return (f"{folder}/" + views + "/" + ids + ".png").where(files != "", "")
+def _places(part: Part, files: pd.Series, folder: str, views: pd.Series, ids: pd.Series) -> pd.Series:
+    """Where files of a part come to lie; a shard is taken as it is, under the collection's name."""
+    loose = (f"{folder}/" + views + "/" + ids + ".png").where(files != "", "")
+    return loose.where(~members_among(files), f"{SHARDS}/{part.collection}-" + files.str.removeprefix(f"{SHARDS}/"))
 
 
 def _pairs(part: Part, old: pd.Series, new: pd.Series) -> Iterator[tuple[Path, str]]:
-    for source, target in zip(old, new, strict=True):
+    """(file, its place in the new dataset), each file once."""
+    root, packed = part.dataset.root, members_among(old)
+    for source, target in zip(old[~packed], new[~packed], strict=True):
         if source:
-            yield part.dataset.root / source, target
+            yield root / source, target
+    shards = pd.DataFrame({"old": old[packed], "new": new[packed]}).map(lambda name: name.rpartition("/")[0])
+    for source, target in shards.drop_duplicates().itertuples(index=False):
+        for ending in ("", INDEX) if (root / f"{source}{INDEX}").is_file() else ("",):
+            yield root / f"{source}{ending}", f"{target}{ending}"
 
 
 def _divided(plan: Path, table: pd.DataFrame, options: JoinOptions) -> pd.DataFrame:

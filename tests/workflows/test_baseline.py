@@ -14,7 +14,7 @@ from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.explain import ExplainOptions, explain
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.train import TrainOptions, train
-from ensemble_mammo.workflows.baseline import baseline_recipes, train_baseline
+from ensemble_mammo.workflows.baseline import baseline_recipes
 from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
 from tests.learning.tiny import tiny_dataset, tiny_recipe
 
@@ -36,7 +36,8 @@ def dataset(tmp_path_factory):
 
 
 def fitted_beside(dataset, out, options):
-    return train_baseline(dataset, baseline_recipes(dataset, "density", (View.CC_R,)), out, options)
+    recipes = baseline_recipes(dataset, "density", (View.CC_R,))
+    return [train(dataset, view, recipe, out / "baseline", options) for view, recipe in recipes.items()]
 
 
 def test_a_view_of_one_class_is_left_out_before_anything_is_trained(dataset, caplog):

@@ -70,7 +70,7 @@ def dataset_at(root, outside="black", lesions=LESIONS, **columns):
 def in_this_process(monkeypatch, request):
     """No worker processes, whose start takes longer than all the rest, but in the test of their number."""
 
-    def serial(function, items, workers, seconds):
+    def serial(function, items, workers, seconds, *_):
         for item in items:
             try:
                 yield Outcome(item, function(item))

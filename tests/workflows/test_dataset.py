@@ -22,7 +22,7 @@ def test_a_prepared_dataset_is_read_as_it_is(dataset, tmp_path):
 
 def test_a_tree_of_class_folders_is_prepared_once_beside_the_runs_and_said_so(tree, tmp_path, caplog, monkeypatch):
     small = Preparation(height=64)
-    monkeypatch.setattr("ensemble_mammo.stages.prepare.Preparation", lambda: small)
+    monkeypatch.setattr("ensemble_mammo.stages.prepare.options.Preparation", lambda: small)
     caplog.set_level("INFO")
     made = dataset_at(tree, tmp_path / "runs", None)
     assert made.root == tmp_path / "runs" / "prepared-tree" and len(made.table) == 32

@@ -21,8 +21,8 @@ from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.report import ReportOptions, report
 from ensemble_mammo.stages.train import TrainOptions
+from ensemble_mammo.workflows import trainings as running
 from ensemble_mammo.workflows.sweep import SweepOptions, axes_of, points_of, sweep
-from ensemble_mammo.workflows.sweep import run as running
 from ensemble_mammo.workflows.sweep.judge import Cases, figures_at, judged, threshold_of
 
 SETTINGS = (

@@ -11,6 +11,7 @@ from ensemble_mammo.records.origin import BASELINE, CONTRASTS
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.train import TrainOptions
+from ensemble_mammo.workflows.spreading import Spreading
 
 OUT_OF_FOLD = "out-of-fold"
 """What the judged cases of a cross-validation are called."""
@@ -48,6 +49,8 @@ class SweepOptions:
     point on the validation split (in a cross-validation: on all out-of-fold cases); empty: 0.5"""
     train: TrainOptions = field(default_factory=TrainOptions)
     "seed, device, workers and the like"
+    spreading: Spreading = field(default_factory=Spreading)
+    "where the trainings run, and how many at once"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

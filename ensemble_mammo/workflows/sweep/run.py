@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ensemble_mammo.errors import DatasetError, EnsembleMammoError, OutputError, RecipeError, RunError
+from ensemble_mammo.errors import DatasetError, OutputError, RecipeError, RunError, TrainingError
 from ensemble_mammo.learning.checkpoint import INFO, read_info
 from ensemble_mammo.merit.calls import Acting
 from ensemble_mammo.merit.inputs.truth import truth_from_dataset
@@ -21,19 +23,17 @@ from ensemble_mammo.records.subject import SUBJECT, View
 from ensemble_mammo.records.task import Task
 from ensemble_mammo.stages.predict import PredictOptions, predict
 from ensemble_mammo.stages.predict.written import PREDICTIONS, write_tables
-from ensemble_mammo.stages.train import train
-from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
+from ensemble_mammo.workflows.crossval import CrossvalOptions, fold_trainings, out_of_fold
 from ensemble_mammo.workflows.dataset import views_at
 from ensemble_mammo.workflows.sweep.held import Held, held_in
 from ensemble_mammo.workflows.sweep.judge import Cases, Judgement, cases_of, has_threshold, judged, threshold_of
 from ensemble_mammo.workflows.sweep.options import VALIDATION, SweepOptions
 from ensemble_mammo.workflows.sweep.points import Point, axes_of, points_of
 from ensemble_mammo.workflows.sweep.result import Outcome, Sweep, write_sweep
+from ensemble_mammo.workflows.trained import trained
+from ensemble_mammo.workflows.trainings import FAILURES, Ended, Training, failures_in_words, trainings_of
 
 _log = logging.getLogger(__name__)
-
-_FAILURES = (EnsembleMammoError, RuntimeError, MemoryError)
-"""What ends one point and not the sweep; memory of a device that runs out is a RuntimeError."""
 
 
 def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
@@ -61,9 +61,9 @@ def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
     about = _about(dataset, options)
     held = Held(axes) if options.train.restart else held_in(out, axes, about, points)
     done = {one.point.name: one for one in held.again}
-    for number, point in enumerate(points, start=1):
+    for number, (point, failure) in enumerate(_learned(dataset, points, out, options), start=1):
         _log.info("point %d of %d: %s", number, len(points), point.name)
-        done[point.name] = outcome_of(dataset, point, out, options)
+        done[point.name] = _outcome(dataset, point, out, options, failure)
         outcomes = (*held.others, *(done[one.name] for one in points if one.name in done))
         found = Sweep(held.axes, outcomes, about, len(held.others) + len(points))
         write_sweep(out, found)
@@ -72,12 +72,43 @@ def sweep(dataset: Dataset, out: Path, options: SweepOptions) -> Sweep:
 
 def outcome_of(dataset: Dataset, point: Point, out: Path, options: SweepOptions) -> Outcome:
     """Train one point into `out/<point>/` and judge it on every set; what goes wrong becomes its reason."""
+    [(_, failure)] = _learned(dataset, [point], out, options)
+    return _outcome(dataset, point, out, options, failure)
+
+
+def _learned(
+    dataset: Dataset, points: Sequence[Point], out: Path, options: SweepOptions
+) -> Iterator[tuple[Point, str]]:
+    """Train the networks of all points, spread together; each point, in order, with the reason if it failed."""
+    trainings: dict[str, list[Training]] = {}
+    refused: dict[str, str] = {}
+    for point in points:
+        try:
+            trainings[point.name] = _trainings(dataset, point, out / point.name, options)
+        except FAILURES as error:
+            if isinstance(error, OutputError):
+                raise
+            trainings[point.name], refused[point.name] = [], _reason(error)
+    together = [one for of_point in trainings.values() for one in of_point]
+    with closing(cast(Generator[Ended], trained(dataset, together, options.spreading))) as ended:
+        for point in points:
+            own = list(islice(ended, len(trainings[point.name])))
+            failure = own[0].failure if len(own) == 1 else failures_in_words(own)
+            yield point, refused.get(point.name, failure)
+        next(ended, None)  # what the trainings shared is cleared away
+
+
+def _outcome(dataset: Dataset, point: Point, out: Path, options: SweepOptions, failure: str) -> Outcome:
+    """Judge a trained point on every set; what goes wrong becomes its reason."""
     judgements: list[Judgement] = []
     where = "training"
     try:
-        own = replace(options, train=replace(options.train, seed=point.seed))
-        _learn(dataset, point, out / point.name, own)
+        if failure:
+            raise TrainingError(failure)
         where = options.judged_on
+        own = replace(options, train=replace(options.train, seed=point.seed))
+        if options.folds:
+            out_of_fold(dataset, out / point.name, _crossval(point, own))
         cases, remarks = _own_cases(dataset, point, out, own)
         threshold = _threshold(dataset, point, out, own, cases)
         folder = out / point.name / PREDICTIONS / ("" if options.folds else where)
@@ -86,24 +117,35 @@ def outcome_of(dataset: Dataset, point: Point, out: Path, options: SweepOptions)
             folder = out / point.name / PREDICTIONS / where
             cases, remarks = _predicted(other, point, folder, own, PredictOptions(options.on_split, other_source=True))
             judgements.append(judged(where, _relative(folder, out), cases, threshold, remarks))
-    except _FAILURES as error:
+    except FAILURES as error:
         if isinstance(error, OutputError):
             raise
         _log.warning("%s: failed (%s): %s", point.name, where, error)
         _log.debug("where it happened", exc_info=True)
-        text = f"{where}: {' '.join(str(error).split()) or type(error).__name__}"
+        text = f"{where}: {_reason(error)}"
         return Outcome(point, _seconds(out / point.name), tuple(judgements), text)
     return Outcome(point, _seconds(out / point.name), tuple(judgements))
 
 
-def _learn(dataset: Dataset, point: Point, folder: Path, options: SweepOptions) -> None:
-    """Train the networks of a point, or cross-validate them."""
-    if options.folds:
-        views = tuple(View) if None in point.recipes else options.views
-        crossval(dataset, folder, CrossvalOptions(options.folds, point.recipe, point.settings, views, options.train))
-        return
-    for view, recipe in point.recipes.items():
-        train(dataset, view, recipe, folder, options.train)
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _trainings(dataset: Dataset, point: Point, folder: Path, options: SweepOptions) -> list[Training]:
+    """The trainings of a point: a network a view, or those of its folds."""
+    own = replace(options, train=replace(options.train, seed=point.seed))
+    if not options.folds:
+        return trainings_of(point.recipes, folder, own.train, f"{point.name}/")
+    trainings = fold_trainings(dataset, folder, _crossval(point, own))
+    return [replace(one, name=f"{point.name}/{one.name}") for one in trainings]
+
+
+def _crossval(point: Point, options: SweepOptions) -> CrossvalOptions:
+    """How a point is cross-validated."""
+    views = tuple(View) if None in point.recipes else options.views
+    return CrossvalOptions(
+        options.folds, point.recipe, point.settings, views, options.train, spreading=options.spreading
+    )
 
 
 def _own_cases(dataset: Dataset, point: Point, out: Path, options: SweepOptions) -> tuple[Cases, tuple[str, ...]]:
@@ -130,7 +172,7 @@ def _predicted(
 ) -> tuple[Cases, tuple[str, ...]]:
     """Predict a dataset by the networks of a point into a folder; the cases, and what must be said of them."""
     only = tuple(View) if None in point.recipes else options.views
-    which = replace(which, only=only, device=options.train.device, task=point.task.name)
+    which = replace(which, only=only, device=options.spreading.device_here(options.train.device), task=point.task.name)
     models = folder.parents[1]
     scores = predict(dataset, models, options=which)
     clear_predictions(folder)
