@@ -7,6 +7,7 @@
     ├── RunError (ValueError)            a run folder is missing, damaged or of another kind
     ├── PredictionError (ValueError)     prediction files or their true classes do not fit
     ├── TrainingError (RuntimeError)     training cannot go on
+    ├── ExecutionError (RuntimeError)    an engine, a cluster or a remote store cannot do the work
     ├── WeightsError (ValueError)        pre-trained weights are missing or do not fit
     └── OutputError (OSError)            something cannot be written where it should go
 
@@ -42,6 +43,10 @@ class PredictionError(EnsembleMammoError, ValueError):
 
 class TrainingError(EnsembleMammoError, RuntimeError):
     """Training cannot go on; the last good state is on disk."""
+
+
+class ExecutionError(EnsembleMammoError, RuntimeError):
+    """An engine is not installed, cannot be reached, or has no room; a remote store does not answer."""
 
 
 class WeightsError(EnsembleMammoError, ValueError):

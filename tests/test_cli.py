@@ -30,6 +30,7 @@ VERBS = (
     "report",
     "explain",
     "sweep",
+    "plan",
     "reproduce",
     "demo",
 )
@@ -157,10 +158,10 @@ def test_words_in_brackets_survive_and_several_lines_become_one(monkeypatch, fai
 
 
 def test_words_in_brackets_survive_in_tables(capsys):
-    from ensemble_mammo.console import _notes, _table
+    from ensemble_mammo.console.terminal import print_notes, print_table
 
-    _table("the [train] table", ["[view]"], [["[CC_R]"]])
-    _notes(["see [train]"])
+    print_table("the [train] table", ["[view]"], [["[CC_R]"]])
+    print_notes(["see [train]"])
     out = " ".join(capsys.readouterr().out.split())
     assert all(word in out for word in ("the [train] table", "[view]", "[CC_R]", "note: see [train]"))
 

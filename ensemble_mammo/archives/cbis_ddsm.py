@@ -14,7 +14,7 @@ from ensemble_mammo.archives.cbis_tables import CASE_FOLDER, MAMMOGRAM, overlapp
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.tables import refuse_task
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.engine import spread
 from ensemble_mammo.imaging.read import is_image_file, read_facts
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.division import VALIDATION_SHARE
@@ -46,7 +46,7 @@ def list_cbis_ddsm(root: Path, options: ArchiveOptions) -> Listing:
     refuse_task(root, "CBIS-DDSM", _TASKS, options.task)
     cases = read_cases(options.labels or root)
     rows = _rows_by_mammogram(cases)
-    found = _find_files(root, rows, options.workers)
+    found = _find_files(root, rows, options)
     torn = overlapping_patients(cases)
     images, doubles, missing, bare = [], [], [], 0
     for key, own in rows.items():
@@ -107,7 +107,7 @@ class _Found:
         return sorted(files, key=lambda path: (path.suffix.lower() in _PICTURES, path))
 
 
-def _find_files(root: Path, rows: dict[tuple[str, ...], list[Row]], workers: int) -> _Found:
+def _find_files(root: Path, rows: dict[tuple[str, ...], list[Row]], options: ArchiveOptions) -> _Found:
     """One walk over the folder; then the headers of what the folders' names do not tell."""
     every = [row for own in rows.values() for row in own]
     wanted = {name for row in every for name in (*_image_names(row), *_lesion_names(row))}
@@ -127,14 +127,15 @@ def _find_files(root: Path, rows: dict[tuple[str, ...], list[Row]], workers: int
     if complete:
         found.strays += unknown
     else:
-        _read_headers(unknown, wanted, found, workers)
+        _read_headers(unknown, wanted, found, options)
     return found
 
 
-def _read_headers(paths: Sequence[Path], wanted: Collection[str], found: _Found, workers: int) -> None:
+def _read_headers(paths: Sequence[Path], wanted: Collection[str], found: _Found, options: ArchiveOptions) -> None:
     pictures = [path for path in paths if path.suffix.lower() in _PICTURES]
     found.strays += pictures  # their headers name nobody
-    for outcome in spread(read_facts, sorted(set(paths) - set(pictures)), workers, _HEADER_SECONDS):
+    unread = sorted(set(paths) - set(pictures))
+    for outcome in spread(read_facts, unread, options.workers, _HEADER_SECONDS, options.engine):
         if outcome.value is None:
             found.unreadable.append((outcome.item, outcome.error.removeprefix(f"{outcome.item}: ")))
             continue

@@ -13,7 +13,7 @@ from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.archives.pseudonyms import Pseudonyms
 from ensemble_mammo.archives.tables import FileKeyed, read_labels, read_views
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.execution.local import spread
+from ensemble_mammo.execution.engine import LOCAL, Engine, spread
 from ensemble_mammo.imaging.facts import HeaderFacts
 from ensemble_mammo.imaging.read import is_image_file, read_facts
 from ensemble_mammo.records.archive import ArchiveImage, Listing
@@ -63,7 +63,9 @@ class FoundFiles:
         return self.others + self.unreadable + [(i.source, i.problem) for i in self.images if not i.view]
 
 
-def find_images(root: Path, views: FileKeyed[StatedView] | None, workers: int = 0) -> FoundFiles:
+def find_images(
+    root: Path, views: FileKeyed[StatedView] | None, workers: int = 0, engine: Engine = LOCAL
+) -> FoundFiles:
     """Find every image below a folder and read its header, in worker processes.
 
     Raises:
@@ -79,7 +81,7 @@ def find_images(root: Path, views: FileKeyed[StatedView] | None, workers: int = 
     stated = views.of([path.relative_to(root).as_posix() for path in wanted]) if views else {}
     found: list[FoundImage] = []
     unreadable: list[tuple[str, str]] = []
-    for outcome in spread(read_facts, wanted, workers, HEADER_SECONDS):
+    for outcome in spread(read_facts, wanted, workers, HEADER_SECONDS, engine):
         source = outcome.item.relative_to(root).as_posix()
         if outcome.value is None:
             unreadable.append((source, outcome.error.removeprefix(f"{outcome.item}: ")))
@@ -126,7 +128,7 @@ def list_dicom(root: Path, options: ArchiveOptions) -> Listing:
     """
     task = task_named(options.task)
     views = read_views(options.views) if options.views else None
-    found = find_images(root, views, options.workers)
+    found = find_images(root, views, options.workers, options.engine)
     usable, left_out = [image for image in found.images if image.view], found.left_out
     if not usable:
         shown = "; ".join(f"{source}: {reason}" for source, reason in left_out[:3])

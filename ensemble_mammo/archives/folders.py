@@ -13,8 +13,9 @@ from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.imaging.read import is_image_file
 from ensemble_mammo.records.archive import ArchiveImage, Listing
 from ensemble_mammo.records.files import link_or_copy
-from ensemble_mammo.records.manifest import MANIFEST, Dataset
+from ensemble_mammo.records.manifest import Dataset, manifest_of
 from ensemble_mammo.records.naming import facts_of_name
+from ensemble_mammo.records.shards import in_shard
 from ensemble_mammo.records.splits import SPLITS
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS, Task, task_named
@@ -94,7 +95,7 @@ def _no_view_folder(root: Path) -> str:
     if not root.is_dir():
         return f"{root}: no such folder"
     below = [path for path in sorted(root.glob("*")) if path.is_dir() and looks_like_folders(path)]
-    if (root / MANIFEST).is_file():  # a prepared dataset: its own tree of class folders, not its images
+    if manifest_of(root) is not None:  # a prepared dataset: its own tree of class folders, not its images
         below = sorted(path for path in root.glob("folders/*") if path.is_dir())
     hint = f"; did you mean {below[0]}?" if below else ""
     inside = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
@@ -169,10 +170,15 @@ def _refuse_two_labels(images: list[ArchiveImage], task: Task) -> None:
 
 
 def write_folders(dataset: Dataset) -> None:
-    """Write a dataset in this layout, `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies)."""
+    """Write a dataset in this layout, `folders/<task>/<VIEW>/<split>/<CLASS>/`, of hard links (or copies).
+
+    Images in shards are left out: shards are there so that there is no file for each image.
+    """
     for name in dataset.task_names():
         rows = dataset.rows(task=TASKS[name]).to_dict("records")
         for row, file_name in zip(rows, _tree_names(rows, name), strict=True):
+            if in_shard(dataset.root / row["file"]):
+                continue
             target = dataset.root / "folders" / name / row["view"] / row["split"] / row[name] / file_name
             link_or_copy(dataset.root / row["file"], target)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.records.task import task_named
 
 
@@ -40,6 +41,8 @@ class ArchiveOptions:
     "file with the key of the pseudonyms, made if missing; None: `<dataset>.key` beside the dataset"
     workers: int = 0
     "processes that read headers; 0: one a core"
+    engine: Engine = LOCAL
+    "where they run"
 
     def __post_init__(self) -> None:
         """Refuse an unknown task."""

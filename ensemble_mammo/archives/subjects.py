@@ -8,6 +8,7 @@ from pathlib import Path
 from ensemble_mammo.archives.dicom import FoundImage, find_images
 from ensemble_mammo.archives.tables import FileKeyed
 from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.records.naming import StatedView, facts_of_name
 from ensemble_mammo.records.subject import View
 
@@ -40,7 +41,7 @@ def subject_images(
 
 
 def all_subject_images(
-    root: Path, views: FileKeyed[StatedView] | None, workers: int = 0
+    root: Path, views: FileKeyed[StatedView] | None, workers: int = 0, engine: Engine = LOCAL
 ) -> tuple[list[SubjectImage], list[str]]:
     """The mammograms of every subject folder in a folder, headers read by one set of workers; and notes.
 
@@ -49,7 +50,7 @@ def all_subject_images(
     Raises:
         DatasetError: no subject folder there, or none that is usable.
     """
-    found = find_images(root, views, workers)
+    found = find_images(root, views, workers, engine)
     names = {Path(name).parts[0] for name in [i.source for i in found.images] + [s for s, _ in found.left_out]}
     names = {name for name in names if (root / name).is_dir()}
     if not names:

@@ -9,8 +9,10 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     Annotations,
     Device,
+    EngineName,
     ExamColumn,
     FileColumn,
     IdPattern,
@@ -24,6 +26,7 @@ from ensemble_mammo.cli.options import (
     TaskName,
     Views,
     Workers,
+    engine_of,
     valid,
 )
 
@@ -57,6 +60,8 @@ def audit(
     device: Device = "auto",
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     json_: Json = False,
 ) -> None:
     """Find what is wrong with files, splits and labels: exit status 1 if there is an error."""
@@ -66,9 +71,10 @@ def audit(
     from ensemble_mammo.stages.audit import AuditOptions
     from ensemble_mammo.stages.audit import audit as run
 
+    where = engine_of(engine, address)
     archive = valid(
         ArchiveOptions, task, labels, label_column, subject_column, file_column, exam_column, annotations, id_pattern,
-        views=views, keep_ids=keep_ids, workers=workers,
+        views=views, keep_ids=keep_ids, workers=workers, engine=where,
     )  # fmt: skip
     probes = None
     if shortcuts:
@@ -76,7 +82,7 @@ def audit(
 
         probes = valid(ShortcutOptions, task, seed, device=device, height=probe_height, workers=workers)
     limits = valid(Limits, max_pixels, max_bytes, seconds)
-    options = AuditOptions(kind, archive, limits, probes, fix, workers)
+    options = AuditOptions(kind, archive, limits, probes, fix, workers, where)
     if fix and out is None:
         raise typer.BadParameter("--fix writes a corrected manifest: give it a folder with --out")
     target = out or Path("audit")

@@ -9,15 +9,19 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     Device,
+    EngineName,
     Json,
     Models,
     OtherSource,
     Out,
     Seed,
     Split,
+    Threads,
     Views,
     Workers,
+    engine_of,
     source_of,
     valid,
 )
@@ -50,6 +54,9 @@ def explain(
     device: Device = "auto",
     seed: Seed = 0,
     workers: Workers = 0,
+    threads: Threads = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     json_: Json = False,
 ) -> None:
     """Class activation maps over the pixels of the mammogram."""
@@ -57,7 +64,8 @@ def explain(
     from ensemble_mammo.stages.explain import explain as run
 
     options = valid(
-        ExplainOptions, split, views, method, class_name, device=device, workers=workers, html=html, boxes=boxes,
+        ExplainOptions, split, views, method, class_name, device=device, workers=workers, threads=threads,
+        engine=engine_of(engine, address), html=html, boxes=boxes,
         measure=measure, measure_images=measure_images, tolerance_px=tolerance, deletion_fill=deletion_fill,
         resamples=resamples, seed=seed, other_source=other_source,
     )  # fmt: skip

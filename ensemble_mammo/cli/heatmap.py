@@ -9,15 +9,19 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     Device,
+    EngineName,
     Json,
     ManyModels,
     OtherSource,
     Out,
     Seed,
     Split,
+    Threads,
     Views,
     Workers,
+    engine_of,
     source_of,
     valid,
     views_of,
@@ -72,6 +76,9 @@ def heatmap(
     device: Device = "auto",
     seed: Seed = 0,
     workers: Workers = 0,
+    threads: Threads = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     json_: Json = False,
 ) -> None:
     """Heatmaps of lesions over whole mammograms, with boxes and features of regions."""
@@ -92,7 +99,8 @@ def heatmap(
     more = {} if cutoff is None else {"cutoffs": tuple(cutoff)}
     options = valid(
         LesionMapOptions, split, views, views_of(view)[0] if view else None, other_source, sweep, of, smoothing, apart,
-        boxes, least, compare=compare, predictions=predictions, seed=seed, device=device, workers=workers, **more,
+        boxes, least, compare=compare, predictions=predictions, seed=seed, device=device, workers=workers,
+        threads=threads, engine=engine_of(engine, address), **more,
     )  # fmt: skip
     maps = run(source_of(data, subject_dir, image), models or [Path("runs")], out, options)
     if json_:

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Birads, Json, Out, Seed, Workers, findings_of, valid
+from ensemble_mammo.cli.options import (
+    Address,
+    Birads,
+    EngineName,
+    Json,
+    Out,
+    Seed,
+    Workers,
+    engine_of,
+    findings_of,
+    valid,
+)
 
 
 @app.command()
@@ -32,6 +43,8 @@ def patches(
     birads: Birads = False,
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing patch set anew.")] = False,
     json_: Json = False,
 ) -> None:
@@ -42,7 +55,7 @@ def patches(
 
     options = valid(
         PatchOptions, set_, size, image_height, overlap, background_overlap, hard_negatives, findings_of(findings),
-        birads, seed, workers, restart,
+        birads, seed, workers, restart, engine_of(engine, address),
     )  # fmt: skip
     made = run(read_dataset(data), out, options)
     if json_:

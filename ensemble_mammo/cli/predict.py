@@ -9,17 +9,21 @@ import typer
 
 from ensemble_mammo.cli.app import app
 from ensemble_mammo.cli.options import (
+    Address,
     AllViews,
     BreastToSubject,
     Device,
+    EngineName,
     Json,
     ManyModels,
     OtherSource,
     Rule,
     Split,
+    Threads,
     Views,
     Weights,
     Workers,
+    engine_of,
     fusion_of,
     source_of,
 )
@@ -65,6 +69,9 @@ def predict(
     other_source: OtherSource = False,
     device: Device = "auto",
     workers: Workers = 0,
+    threads: Threads = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     json_: Json = False,
 ) -> None:
     """Predict one subject's folder, many, or a dataset: a table a view, a breast and the subject."""
@@ -80,7 +87,8 @@ def predict(
         raise typer.BadParameter(f"--contrast {contrast}: tables at several contrasts are files: give --out")
     options = PredictOptions(
         split, many=subjects is not None, views=views, fusion=rule, calibration=calibration, peers=peers,
-        device=device, workers=workers, task=task, read_as=read_as, flips=flips, layer=layer,
+        device=device, workers=workers, threads=threads,
+        engine=engine_of(engine, address), task=task, read_as=read_as, flips=flips, layer=layer,
         other_source=other_source, threshold=threshold, contrasts=contrasts,
     )  # fmt: skip
     scores: Scores = run(source, folders, out, options)

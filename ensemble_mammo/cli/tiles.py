@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from ensemble_mammo.cli.app import app
-from ensemble_mammo.cli.options import Birads, Json, Out, Seed, Workers, findings_of, valid
+from ensemble_mammo.cli.options import (
+    Address,
+    Birads,
+    EngineName,
+    Json,
+    Out,
+    Seed,
+    Workers,
+    engine_of,
+    findings_of,
+    valid,
+)
 
 
 @app.command()
@@ -43,6 +54,8 @@ def tiles(
     birads: Birads = False,
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    address: Address = "",
     restart: Annotated[bool, typer.Option("--restart", help="Make an existing tile set anew.")] = False,
     json_: Json = False,
 ) -> None:
@@ -53,7 +66,7 @@ def tiles(
 
     options = valid(
         TileOptions, set_, size, trim, normal_share, thin, bounds_share, split, findings_of(findings), birads,
-        seed, workers, restart,
+        seed, workers, restart, engine_of(engine, address),
     )  # fmt: skip
     made = run(read_dataset(data), out, options, read_dataset(normals) if normals else None, bounds)
     if json_:

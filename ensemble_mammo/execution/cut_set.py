@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.engine import refuse_lost
 from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.local import Outcome
 from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, read_description
+from ensemble_mammo.records.shards import state
 
 _log = logging.getLogger(__name__)
 _SAFE = re.compile(r"[\w-][\w.+-]*")
@@ -95,9 +97,7 @@ def key_of(image_id: str, work: object, root: Path, files: Sequence[str]) -> str
     """What says that this is the work that an earlier call did: the work in words, the files' size and time."""
     digest = hashlib.sha256(repr(work).encode())
     for name in files:
-        path = root / name
-        state = path.stat() if path.is_file() else None
-        digest.update(repr((name, state and (state.st_size, state.st_mtime_ns))).encode())
+        digest.update(repr((name, state(root / name))).encode())
     return f"{image_id}|{digest.hexdigest()[:16]}"
 
 
@@ -135,6 +135,8 @@ def gone_on_with(
         if outcome.error.startswith(f"{cut.root}/"):  # the disk is full, or the folder cannot be written
             raise OutputError(outcome.error)
         if outcome.value is not None:
+            for row in outcome.value.get("rows", [])[:1]:
+                refuse_lost(cut.root / row["file"])
             journal.add(key, outcome.value)
         yield item, outcome.value, outcome.error
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ensemble_mammo.records import remote
 from ensemble_mammo.records.files import write_text
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Journal:
         """Remember an item that is done."""
         self._handle.write(json.dumps({"key": key, "made": made}) + "\n")
         self._handle.flush()
+        remote.grown(self._path)
 
     def close(self) -> None:
         """No more items come; what was remembered stays on disk."""

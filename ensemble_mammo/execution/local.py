@@ -1,33 +1,23 @@
-"""Work on files in worker processes: one that dies or hangs costs its file, never the run."""
+"""Work in processes of this machine: one that dies or hangs costs its item, never the run."""
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
+import math
 import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from ensemble_mammo.errors import EnsembleMammoError
+from ensemble_mammo.errors import ExecutionError
+from ensemble_mammo.execution.worker import Worker, ready, value_or_error
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-_START_SECONDS = 120.0
-"""How long a worker may take to import and answer for the first time, on top of its item's own limit."""
 _WINDOW = 4
 """Items a worker that may be finished ahead of the one whose turn it is: memory stays flat."""
-
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Numbers of two settings of glibc's mallopt (malloc.h)."""
+_GPUS = "CUDA_VISIBLE_DEVICES"
+"""Names the GPUs that a process sees."""
 
 
 @dataclass(frozen=True)
@@ -42,164 +32,92 @@ class Outcome(Generic[Item, Value]):
     "why it failed, one sentence; empty when it did not"
 
 
+@dataclass(frozen=True)
+class Share:
+    """What the work on one item uses at once."""
+
+    cores: int = 1
+    "processor cores"
+    gpus: int = 0
+    "GPUs"
+
+
+ONE_CORE = Share()
+"""What the work on a file uses."""
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spread(
-    function: Callable[[Item], Value], items: Sequence[Item], workers: int = 0, seconds: float = 60.0
+def spread_locally(
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    workers: int = 0,
+    seconds: float = 60.0,
+    share: Share = ONE_CORE,
 ) -> Iterator[Outcome[Item, Value]]:
-    """Apply a function to items in worker processes; outcomes come in the order of the items.
+    """Apply a function to items in processes of this machine, as `engine.spread` says.
 
-    Args:
-        function: importable by name (not a closure); its argument and answer travel between processes.
-        items: what it is applied to.
-        workers: number of processes; 0: one a core.
-        seconds: an item that takes longer is given up and its worker replaced.
+    Where the share has GPUs, each process sees its own alone; `workers` says for how many there are enough.
+    Outcomes of work without a limit in time, which is long and answers little, are not held back by one that is late.
 
-    Yields:
-        One outcome an item. An exception, a worker that dies (a decoder may crash natively) and one
-        that hangs each become the error text of that item alone.
+    Raises:
+        ExecutionError: the share has more cores, or all workers together more GPUs, than the machine.
     """
-    count = max(1, min(workers or cores(), len(items)))
-    pool = [_Worker(function, seconds) for _ in range(count)]
+    count = max(1, min(_room(workers, share), len(items)))
+    ahead = _WINDOW * count if math.isfinite(seconds) else len(items)
+    pool = [Worker(function, seconds, _environment(place, share)) for place in range(count)]
     waiting: dict[int, Outcome[Item, Value]] = {}
     given = due = 0
     try:
         while due < len(items):
-            for worker in pool:
-                if worker.free and given < len(items) and given - due < _WINDOW * count:
+            for worker in pool:  # before anything is yielded: whoever takes the outcomes may take his time
+                if worker.free and given < len(items) and given - due < ahead:
                     worker.give(given, items[given])
                     given += 1
-            for worker in _ready(pool):
-                place, value, error = worker.answer()
-                waiting[place] = Outcome(items[place], value, error)
-            while due in waiting:
+            if due in waiting:
                 yield waiting.pop(due)
                 due += 1
+                continue
+            for worker in ready(pool):
+                place, value, error = worker.answer()
+                waiting[place] = Outcome(items[place], value, error)
     finally:
+        for worker in pool:
+            worker.end()
         for worker in pool:
             worker.stop()
 
 
-def _ready(pool: list[_Worker]) -> list[_Worker]:
-    busy = [worker for worker in pool if not worker.free]
-    pause = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
-    answered = set(wait([worker.pipe for worker in busy], pause))
-    now = time.monotonic()
-    return [worker for worker in busy if worker.pipe in answered or now >= worker.deadline]
+def one_by_one(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Outcome[Item, Value]]:
+    """What `engine.spread` gives, made in this process: within a worker, which has no workers of its own."""
+    return (Outcome(item, *value_or_error(function, item)) for item in items)
 
 
-class _Worker:
-    """A process that answers one item at a time, started again when it died or hung."""
-
-    def __init__(self, function: Callable[[Any], Any], seconds: float) -> None:
-        self.function = function
-        self.seconds = seconds
-        self.place = -1
-        self.deadline = 0.0
-        self.process: BaseProcess | None = None
-        self.pipe: Connection
-
-    @property
-    def free(self) -> bool:
-        return self.place < 0
-
-    def give(self, place: int, item: Any) -> None:
-        allowed = self.seconds
-        if self.process is not None and not self.process.is_alive():
-            self.stop()
-        if self.process is None:
-            allowed += _START_SECONDS
-            context = multiprocessing.get_context("spawn")
-            self.pipe, theirs = context.Pipe()
-            self.process = context.Process(target=_serve, args=(self.function, theirs), daemon=True)
-            with _main_left_alone(self.function):
-                self.process.start()
-            theirs.close()
-        self.place = place
-        self.deadline = time.monotonic() + allowed
-        with suppress(BrokenPipeError):  # it died just now: `answer` finds that out
-            self.pipe.send(item)
-
-    def answer(self) -> tuple[int, Any, str]:
-        place, self.place = self.place, -1
-        if not self.pipe.poll():
-            self.stop()
-            return place, None, f"gave no answer within {self.seconds:g} s and was given up"
-        try:
-            value, error = self.pipe.recv()
-        except (EOFError, OSError):
-            return place, None, f"its worker process died ({self._end()}); the file is probably damaged"
-        return place, value, error
-
-    def _end(self) -> str:
-        process = self.process
-        self.stop()
-        code = process.exitcode if process else None
-        if code is not None and code < 0:
-            return signal.Signals(-code).name
-        return f"exit status {code}"
-
-    def stop(self) -> None:
-        if self.process is None:
-            return
-        self.pipe.close()
-        self.process.join(0.2)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process = None
+def _room(workers: int, share: Share) -> int:
+    """How many items there is room for at once."""
+    have = cores()
+    if share.cores > have:
+        raise ExecutionError(f"{share.cores} cores asked for each, this machine has {have}; ask for fewer")
+    room = workers or have // max(1, share.cores)
+    if share.gpus and _GPUS in os.environ:
+        seen = len(_visible()) // share.gpus
+        if not seen:
+            raise ExecutionError(f"{_GPUS} is {os.environ[_GPUS]!r}: no room for {share.gpus} GPUs each")
+        return min(room, seen)
+    return room
 
 
-@contextmanager
-def _main_left_alone(function: Callable[[Any], Any]) -> Iterator[None]:
-    """Keep a new process from running the caller's script again: a script needs no `if __name__ == "__main__"`.
-
-    Python does so to find what the script defines; a function of an importable module needs it not.
-    """
-    main: Any = sys.modules["__main__"]
-    inner = function.func if isinstance(function, partial) else function
-    if inner.__module__ == "__main__":
-        yield
-        return
-    hidden = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
-    try:
-        for name in hidden:
-            setattr(main, name, None)
-        yield
-    finally:
-        for name, value in hidden.items():
-            setattr(main, name, value)
+def _visible() -> list[str]:
+    return [name.strip() for name in os.environ.get(_GPUS, "").split(",") if name.strip()]
 
 
-def _keep_freed_memory() -> None:
-    """Let the C library hand the memory that one item freed to the next (a fifth of the time, as images are large).
-
-    glibc gives large blocks back to the system at once, and fresh pages are dear. Elsewhere nothing is changed.
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _keep_freed_memory()
-    while True:
-        try:
-            item = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer: tuple[Any, str] = (function(item), "")
-        except EnsembleMammoError as error:
-            answer = (None, str(error))
-        except Exception as error:
-            answer = (None, f"{type(error).__name__}: {error}")
-        try:
-            pipe.send(answer)
-        except BrokenPipeError:  # nobody waits for it any more
-            return
+def _environment(place: int, share: Share) -> dict[str, str]:
+    """What a worker's environment has of its own: the GPUs that it sees."""
+    if not share.gpus:
+        return {}
+    own = range(place * share.gpus, (place + 1) * share.gpus)
+    seen = _visible()
+    return {_GPUS: ",".join(seen[number] if seen else str(number) for number in own)}

@@ -17,6 +17,8 @@ from ensemble_mammo.imaging.header import facts_of_dataset, looks_like_dicom, on
 from ensemble_mammo.imaging.pictures import picture_facts, picture_format, read_picture
 from ensemble_mammo.imaging.polarity import looks_inverted
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.remote import present
+from ensemble_mammo.records.shards import content, state
 
 __all__ = ["Limits", "Mammogram", "is_image_file", "looks_inverted", "read_facts", "read_mammogram"]
 
@@ -124,19 +126,19 @@ def is_image_file(path: Path | str) -> bool:
 
 def _content(path: Path, limits: Limits) -> bytes:
     try:
-        size = path.stat().st_size
+        size, _ = state(path) or (0, 0)
         if size > limits.bytes:
             raise ImageReadError(
                 f"{path}: has {size:,} bytes, more than the limit of {limits.bytes:,}; raise the limit"
             )
-        return path.read_bytes()
+        return content(path)
     except OSError as error:
         raise ImageReadError(f"{path}: cannot be opened ({one_line(error.strerror or error)})") from error
 
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        with present(path).open("rb") as stream:
             return stream.read(256)
     except OSError as error:
         raise ImageReadError(f"{path}: cannot be opened ({one_line(error.strerror or error)})") from error

@@ -54,8 +54,8 @@ class Board:
     def show_step(self, advance: Advance) -> None:
         """Add, every `STEPS_APART` batches since the training began, what the epoch has come to; steps are batches."""
         before = (advance.epoch - 1) * advance.batches
-        self._first_step = self._first_step or before + 1  # a resumed training begins with an epoch
         step = before + advance.batch
+        self._first_step = self._first_step or step  # of what a resumed training does anew
         if step % STEPS_APART == 0 and math.isfinite(advance.loss):
             if self._steps is None:
                 self._steps = SummaryWriter(str(self._folder / STEPS), purge_step=self._first_step)

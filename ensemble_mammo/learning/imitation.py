@@ -30,6 +30,7 @@ from ensemble_mammo.learning.objective import take_step
 from ensemble_mammo.learning.state import Advance, Judgement, Lesson, Samples, Setting, State
 from ensemble_mammo.records.png16 import WHITE, read_png16
 from ensemble_mammo.records.recipe import Recipe
+from ensemble_mammo.records.remote import brought
 
 CORE = 3
 """Rows and columns of a crop whose patches are compared, in patches: 81 patches, a quarter of a patch apart."""
@@ -82,7 +83,7 @@ def teacher_of(recipe: Recipe, device: torch.device) -> Teacher:
     """
     if recipe.network.pretrained != "run":
         raise RecipeError("train.imitate: no run to imitate; name a patch run with --start, such as runs/patch/ANY")
-    folder = Path(recipe.network.weights_file)
+    folder = brought(recipe.network.weights_file)
     run = load_run(folder, "patch", device)
     if run.recipe.train.imitate:
         raise RunError(f"{folder}: imitates a run itself; give that one, {run.recipe.network.weights_file}")

@@ -82,8 +82,8 @@ def pooled_features(network: nn.Module, samples: Samples, setting: Setting) -> T
     network.eval()
     batches = batches_of(range(len(samples.targets)), setting.recipe.train.batch_size)
     rows = []
-    for number, values in enumerate(read_batches(samples.images, batches, setting.workers)):
-        pooled = computed(partial(_pooled, network), values.to(setting.device), setting)
+    for number, values in enumerate(read_batches(samples.images, batches, setting.workers, setting.device)):
+        pooled = computed(partial(_pooled, network), values, setting)
         if pooled.shape != (len(values), network.get_classifier().in_features):  # type: ignore[operator]
             raise _unfit(setting, f"its last layer is given {list(pooled.shape[1:])} an image")
         rows.append(pooled.cpu())

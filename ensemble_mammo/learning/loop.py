@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,14 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ensemble_mammo.errors import TrainingError
+from ensemble_mammo.learning import parallel
 from ensemble_mammo.learning.augment import augment
 from ensemble_mammo.learning.collage import judged_side_by_side
+from ensemble_mammo.learning.device import compile_network
 from ensemble_mammo.learning.images import batches_of, normalise, read_batches
+from ensemble_mammo.learning.midway import Part, random_of, set_random
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.learning.objective import make_optimizer, summed_loss, take_step, within_layer
+from ensemble_mammo.learning.pace import Pace, matrix_rate
 from ensemble_mammo.learning.positives import positive_outputs, recall_and_precision
 from ensemble_mammo.learning.schedule import Plan, is_better, schedule, set_trainable, stops_early
 from ensemble_mammo.learning.state import HISTORY, Advance, Judgement, Lesson, Samples, Setting, State
+from ensemble_mammo.learning.stopping import Stopped
+from ensemble_mammo.learning.sync_norm import measure_whole_batches
 from ensemble_mammo.records.recipe import TrainRecipe
 
 
@@ -29,8 +37,13 @@ def begin(setting: Setting, classes: int) -> State:
     torch.manual_seed(setting.seed)
     network = create_network(setting.recipe.network, classes, setting.recipe.input.size)
     network.to(setting.device).to(memory_format=torch.channels_last)
+    if parallel.world() > 1 and setting.recipe.train.sync_norm:
+        measure_whole_batches(network, setting.device)
+    if setting.recipe.train.compile:
+        compile_network(network, setting.device)
     scaler = torch.amp.GradScaler(setting.device.type, enabled=setting.dtype == torch.float16)
-    return State(network, scaler=scaler)
+    pace = Pace(matrix_rate(setting.device, setting.dtype) if setting.device.type == "cuda" else math.nan)
+    return State(network, scaler=scaler, pace=pace)
 
 
 def fit(
@@ -47,15 +60,17 @@ def fit(
 
     Raises:
         TrainingError: the loss or the weights are no longer finite; the epoch is not recorded.
+        Stopped: the setting said so; the state holds the part of the epoch that is done.
     """
     recipe = setting.recipe.train
     lesson = setting.lesson or Lesson(train_one_epoch, evaluate)
     while state.epoch < recipe.epochs and not stops_early(recipe, state.val_losses):
-        start = time.perf_counter()
+        start = time.perf_counter() - state.part.seconds
         plan = schedule(recipe, state.epoch, state.val_losses)
-        torch.manual_seed(_number(setting.seed, state.epoch))
+        set_random(state.part, setting.seed, state.epoch, setting.device)
         begin_epoch(state, plan, recipe)
         learned = lesson.learn(state, train, setting)
+        parallel.of_first(state.network)
         trained = time.perf_counter()
         judged = lesson.judge(state.network, val, setting)
         _require_finite(state.network, judged.loss if len(val.targets) else 0.0, state.epoch, plan)
@@ -75,6 +90,7 @@ def begin_epoch(state: State, plan: Plan, recipe: TrainRecipe) -> None:
     learning = set_trainable(state.network, plan.trainable, recipe.frozen_norm)
     if state.optimizer is None or state.stage != plan.stage:
         state.optimizer, state.stage = make_optimizer(learning, recipe), plan.stage
+        state.divided = parallel.Divided(state.network) if parallel.world() > 1 else None
     for group in state.optimizer.param_groups:
         group["lr"] = plan.learning_rate
 
@@ -82,52 +98,78 @@ def begin_epoch(state: State, plan: Plan, recipe: TrainRecipe) -> None:
 def train_one_epoch(state: State, samples: Samples, setting: Setting) -> tuple[float, float]:
     """Show every training image once, or as many as an epoch has; the weights move after every `accumulate` batches.
 
-    A step's gradient is that of the mean over all its images, also where the last step has fewer.
+    A step's gradient is that of the mean over all its images, also where the last step has fewer, and whatever the
+    number of processes that share them. An epoch that stopped in the middle goes on behind its part.
 
     Returns:
         Mean loss and accuracy over the images, as they were seen (changed, and while learning).
+
+    Raises:
+        TrainingError: the loss is not finite.
+        Stopped: the setting said so; `state.part` is what was done.
     """
     recipe, smoothing, optimizer = setting.recipe.train, setting.recipe.loss.label_smoothing, state.optimizer
     assert optimizer is not None
     targets = torch.from_numpy(samples.targets).to(setting.device)
-    order = np.random.default_rng([setting.seed, state.epoch]).permutation(len(targets)).tolist()
-    order = order[: recipe.images_an_epoch or None]
-    batches = batches_of(order, recipe.batch_size)
-    total_loss, total_weight, right, seen = 0.0, 0.0, 0, 0
-    for number, (batch, values) in enumerate(
-        zip(batches, read_batches(samples.images, batches, setting.workers), strict=True)
-    ):
-        seeds = [(setting.seed, state.epoch, index) for index in batch]
-        changed = augment(values.to(setting.device), setting.recipe.augment, seeds)
-        logits = _forward(state.network, changed, setting, _is_collage(setting, state.epoch, number))
-        loss, weight = summed_loss(logits, targets[batch], setting.class_weights, smoothing, setting.aims)
-        if not math.isfinite(loss.item()):
-            raise diverged("loss", loss.item(), state.epoch, optimizer.param_groups[0]["lr"], number)
+    batches, part = _batches(state, samples, setting), state.part
+    begun = time.perf_counter() - part.seconds
+    own = [parallel.share_of(batch) for batch in batches[part.batches :]]  # of a last batch perhaps none
+    shown = read_batches(samples.images, own, setting.workers, setting.device, state.pace)
+    for number, (batch, values) in enumerate(zip(own, shown, strict=True), part.batches):
         first = number - number % recipe.accumulate
-        step = [index for part in batches[first : first + recipe.accumulate] for index in part]
-        state.scaler.scale(loss / setting.class_weights[targets[step]].sum()).backward()
-        if (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches):
+        step = [index for one in batches[first : first + recipe.accumulate] for index in one]
+        moves = (number + 1) % recipe.accumulate == 0 or number + 1 == len(batches)
+        with state.divided.alone(not moves) if state.divided else nullcontext():
+            seeds = [(setting.seed, state.epoch, index) for index in batch]
+            changed = augment(values, setting.recipe.augment, seeds) if batch else values
+            logits = _forward(
+                state.divided or state.network, changed, setting, _is_collage(setting, state.epoch, number)
+            )
+            loss, weight = summed_loss(logits, targets[batch], setting.class_weights, smoothing, setting.aims)
+            right = (within_layer(logits, targets[batch], setting.aims).argmax(1) == targets[batch]).sum()
+            whole = setting.class_weights[targets[step]].sum()
+            state.scaler.scale(loss * parallel.world() / whole).backward()  # processes are averaged over
+            # a GPU is asked for figures only now that all its work is on its way
+            told = parallel.added([loss.item(), weight, right.item(), len(batch), setting.stop()])
+            if not math.isfinite(told[0]):
+                raise diverged("loss", told[0], state.epoch, optimizer.param_groups[0]["lr"], number)
+        if moves:
             take_step(state.scaler, optimizer, recipe.clip_norm)
-        total_loss, total_weight, seen = total_loss + loss.item(), total_weight + weight, seen + len(batch)
-        right += int((within_layer(logits, targets[batch], setting.aims).argmax(1) == targets[batch]).sum())
+        part = part.and_batch(told)
         if setting.progress is not None:
-            so_far = (total_loss / total_weight, right / seen, optimizer.param_groups[0]["lr"])
+            so_far = (*part.figures, optimizer.param_groups[0]["lr"])
             setting.progress(Advance(state.epoch + 1, recipe.epochs, number + 1, len(batches), *so_far))
-    return total_loss / total_weight, right / len(order)
+        if told[-1] and moves:
+            random = tuple(parallel.gathered(random_of(setting.device)))
+            state.part = replace(part, seconds=time.perf_counter() - begun, random=random)
+            raise Stopped
+    state.part = Part()
+    return part.figures
+
+
+def _batches(state: State, samples: Samples, setting: Setting) -> list[list[int]]:
+    """The places of the images of an epoch's batches."""
+    order = np.random.default_rng([setting.seed, state.epoch]).permutation(len(samples.targets)).tolist()
+    return batches_of(order[: setting.recipe.train.images_an_epoch or None], setting.recipe.train.batch_size)
 
 
 @torch.inference_mode()
 def evaluate(network: nn.Module, samples: Samples, setting: Setting) -> Judgement:
-    """Judge a network on samples: never augmented, in evaluation mode, by the loss it is trained with."""
+    """Judge a network on samples: never augmented, in evaluation mode, by the loss it is trained with.
+
+    Processes share the samples, each looked at once; all have the same judgement of the whole.
+    """
     network.eval()
     if not len(samples.targets):
         return Judgement(math.nan, math.nan, np.zeros((0, len(setting.class_weights)), np.float32))
-    batches = batches_of(range(len(samples.targets)), setting.recipe.train.batch_size)
-    parts = [
-        _forward(network, values.to(setting.device), setting)
-        for values in read_batches(samples.images, batches, setting.workers)
+    size = math.ceil(setting.recipe.train.batch_size / parallel.world())
+    batches = batches_of(parallel.share_of(range(len(samples.targets))), size)
+    parts = [setting.class_weights.new_zeros(0, len(setting.class_weights))]  # where this process has no share
+    parts += [
+        _forward(network, values, setting)
+        for values in read_batches(samples.images, batches, setting.workers, setting.device)
     ]
-    logits = torch.cat(parts)
+    logits = parallel.put_together(torch.cat(parts), len(samples.targets))
     targets = torch.from_numpy(samples.targets).to(setting.device)
     smoothing = setting.recipe.loss.label_smoothing
     loss, weight = summed_loss(logits, targets, setting.class_weights, smoothing, setting.aims)
@@ -157,6 +199,8 @@ def _is_collage(setting: Setting, epoch: int, batch: int) -> bool:
 
 def _forward(network: nn.Module, values: Tensor, setting: Setting, collage: bool = False) -> Tensor:
     """Logits `[B, C]` in float32 of images `[B, 1, H, W]` with values in 0..1."""
+    if isinstance(network, parallel.Divided):
+        return computed(partial(network, collage=collage), values, setting)
     return computed(partial(judged_side_by_side, network) if collage else network, values, setting)
 
 
@@ -186,7 +230,3 @@ def diverged(what: str, value: float, epoch: int, rate: float, batch: int | None
         f"{what} is {value} in {where} at learning rate {rate:g}; {state}; "
         "take a lower learning rate, train.clip_norm = 1, or train.precision = 'float32'"
     )
-
-
-def _number(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))

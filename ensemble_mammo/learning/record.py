@@ -1,4 +1,4 @@
-"""What a training writes: its state at the end of each epoch, its history, its events, its facts."""
+"""What a training writes: its state after each epoch and where it is stopped, its history, its events, its facts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import math
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import nn
 
 from ensemble_mammo import __version__
 from ensemble_mammo.errors import RunError
+from ensemble_mammo.learning import parallel
 from ensemble_mammo.learning.checkpoint import (
     CHECKSUM,
     INFO,
@@ -33,6 +34,7 @@ from ensemble_mammo.learning.checkpoint import (
     write_weights,
 )
 from ensemble_mammo.learning.loop import begin_epoch
+from ensemble_mammo.learning.midway import Part
 from ensemble_mammo.learning.schedule import schedule
 from ensemble_mammo.learning.state import HISTORY, SEVERAL, Setting, State
 from ensemble_mammo.records.files import write_text
@@ -93,12 +95,14 @@ def write_state(folder: Path, state: State, identity: Identity) -> None:
     """Write all that a resumed training needs, whole or not at all."""
     assert state.optimizer is not None
     tensors = {f"network.{key}": value for key, value in state.network.state_dict().items()}
-    if state.kept_epoch != state.epoch:
+    tensors |= {f"random.{place}": value for place, value in enumerate(state.part.random)}
+    if state.kept_epoch != state.epoch or state.part.batches:
         tensors |= {f"kept.{key}": value for key, value in state.kept.items()}
     for number, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": torch.as_tensor(v) for name, v in values.items() if v is not None}
     about = {
         "history": state.history,
+        "part": {name: value for name, value in asdict(state.part).items() if name != "random"},
         "kept_epoch": state.kept_epoch,
         "kept_only": state.kept_only,
         "scaler": state.scaler.state_dict(),
@@ -119,7 +123,7 @@ def read_state(folder: Path, state: State, setting: Setting) -> None:
         RunError: the file is damaged or holds another network.
     """
     tensors, about = read_tensors(folder / STATE)
-    parts: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Any]] = {"network": {}, "kept": {}, "optimizer": {}, "random": {}}
     for key, value in tensors.items():
         part, _, name = key.partition(".")
         parts[part][name] = value
@@ -129,12 +133,17 @@ def read_state(folder: Path, state: State, setting: Setting) -> None:
         raise RunError(f"{folder / STATE}: holds another network; train with --restart ({error})") from error
     state.history, state.kept_epoch = about["history"], about["kept_epoch"]
     state.kept_only = about.get("kept_only", SEVERAL)  # not in states of earlier versions
-    state.kept = parts["kept"] or parts["network"]
-    recipe = setting.recipe.train
-    begin_epoch(state, schedule(recipe, state.epoch - 1, state.val_losses[:-1]), recipe)
+    state.part = _part_of(about.get("part", {}), parts["random"])  # not in states of earlier versions
+    state.kept = parts["kept"] or (parts["network"] if state.kept_epoch else {})
+    recipe, last = setting.recipe.train, state.epoch - (not state.part.batches)  # the epoch at work, or the last one
+    begin_epoch(state, schedule(recipe, last, state.val_losses[:last]), recipe)
     _put_optimizer(state, parts["optimizer"])
     if about["scaler"]:
         state.scaler.load_state_dict(about["scaler"])
+
+
+def _part_of(about: Mapping[str, Any], random: Mapping[str, torch.Tensor]) -> Part:
+    return Part(**about, random=tuple(random[str(place)] for place in range(len(random))))
 
 
 def _put_optimizer(state: State, tensors: dict[str, torch.Tensor]) -> None:
@@ -196,9 +205,12 @@ def facts(state: State, identity: Identity, setting: Setting, status: str) -> di
         "val_precision": kept.get("val_precision", math.nan),
         "wall_seconds": seconds,
         "images_per_second": float(np.mean([row["images_per_second"] for row in rows])) if rows else math.nan,
+        "waiting_share": state.pace.waiting_share,
+        "matrix_share": _matrix_share(state, setting),
         "peak_memory_mb": peak_memory_mb(setting.device),
         "device": torch.cuda.get_device_name(setting.device) if setting.device.type == "cuda" else "cpu",
         "precision": str(setting.dtype).removeprefix("torch."),
+        "processes": parallel.world(),
         "threads": torch.get_num_threads(),
         "parameters": _parameters(state.network),
         "platform": platform.platform(),
@@ -211,6 +223,13 @@ def facts(state: State, identity: Identity, setting: Setting, status: str) -> di
             "safetensors": safetensors.__version__,
         },
     }
+
+
+def _matrix_share(state: State, setting: Setting) -> float:
+    """Share of the GPU's matrix rate that the epochs of the last stage used."""
+    rows = state.history
+    rates = [row["images_per_second"] / parallel.world() for row in rows if row["stage"] == rows[-1]["stage"]]
+    return state.pace.matrix_share(state.network, setting.recipe.input.size, rates)
 
 
 def peak_memory_mb(device: torch.device) -> float:

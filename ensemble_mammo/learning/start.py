@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ensemble_mammo.errors import WeightsError
 from ensemble_mammo.learning.checkpoint import CHECKSUM, passport_of, read_info, runs_in
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.recipe import InputRecipe, NetworkRecipe
+from ensemble_mammo.records.remote import brought, shown
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
     """
     if recipe.pretrained != "run":
         return None
-    places = sorted({place for own in runs_in(Path(recipe.weights_file)).values() for place in own})
+    places = sorted({place for own in runs_in(brought(recipe.weights_file)).values() for place in own})
     if len(places) > 1:
         raise WeightsError(
             f"{recipe.weights_file}: holds {len(places)} runs; name the one to start from, such as {places[0]}"
@@ -52,7 +52,7 @@ def start_of(recipe: NetworkRecipe) -> Start | None:
     folder = places[0]
     passport = passport_of(folder)
     own = passport.recipe.network
-    network = replace(recipe, weights_file=str(folder), in_channels=own.in_channels)
+    network = replace(recipe, weights_file=shown(folder), in_channels=own.in_channels)
     if recipe.name == "whole_image":
         backbone = own.backbone or own.name
         if recipe.backbone not in ("", backbone):

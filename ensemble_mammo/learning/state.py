@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ensemble_mammo.learning.images import ViewImages
+from ensemble_mammo.learning.midway import Part
 from ensemble_mammo.learning.objective import Aims
+from ensemble_mammo.learning.pace import Pace
+from ensemble_mammo.learning.parallel import Divided
 from ensemble_mammo.records.recipe import Recipe
 
 Row = dict[str, float]
@@ -93,6 +96,8 @@ class Setting:
     "what is learned; None: the images' classes"
     aims: Aims | None = None
     "what the outputs shall be, where that is more than the images' classes"
+    stop: Callable[[], bool] = bool
+    "whether the training shall save itself and end at the next step; bool: never"
 
 
 @dataclass
@@ -115,6 +120,12 @@ class State:
     "the epoch they are of, from 1"
     kept_only: int = SEVERAL
     "the one output that they name for every validation image, from 0"
+    pace: Pace = field(default_factory=Pace)
+    "how the epochs of this process used the machine"
+    part: Part = field(default_factory=Part)
+    "of the epoch at work, where the training stopped in the middle of it"
+    divided: Divided | None = None
+    "the network as it learns with other processes; made anew when other parameters learn"
 
     @property
     def epoch(self) -> int:

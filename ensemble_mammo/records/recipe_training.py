@@ -108,6 +108,9 @@ class TrainRecipe:
     "gradients are scaled down to this norm; 0: never"
     frozen_norm: bool = False
     "batch norms keep the statistics they start with"
+    sync_norm: bool = True
+    """with several processes (torchrun), batch norms measure the whole batch, as one process does; false: each its
+    share alone, and the first's running statistics are kept: less to send, another training"""
     precision: str = "float32"
     """'mixed': mixed precision on CUDA, float32 on a CPU; 'auto': bfloat16 on a CPU that has it, too; 'float32';
     'bfloat16'; 'float16' (CUDA)"""
@@ -126,7 +129,10 @@ class TrainRecipe:
     """one pass over a mammogram is taught what the patch run it starts from gives patch by patch, for dense heatmaps;
     images are whole mammograms without labels, and the input is that run's"""
     cache_gb: float = 4.0
-    "images stay in memory at the input size up to this many gigabytes; beyond, they are read again"
+    """fitted images are kept on the disk, beside the runs and until training has ended, up to so many gigabytes in all;
+    beyond, they are read again"""
+    compile: bool = False
+    "the network is compiled by torch.compile: minutes at the start, then often quicker; needs a C++ compiler or Triton"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range and stages that do not fit the epochs."""

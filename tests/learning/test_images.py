@@ -1,10 +1,23 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.learning.images import ViewImages, batches_of, fit, normalise, place, read_batches, to_input
+from ensemble_mammo.learning.images import (
+    ViewImages,
+    batches_of,
+    fit,
+    fitted,
+    normalise,
+    place,
+    read_batches,
+    to_input,
+    values_of,
+)
+from ensemble_mammo.learning.pace import Pace
 from ensemble_mammo.records.png16 import read_png16, write_png16
 from ensemble_mammo.records.recipe import InputRecipe
 
@@ -55,6 +68,25 @@ def test_prediction_and_training_build_the_same_tensor():
     assert torch.allclose(alone, batch[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("recipe", [InputRecipe(40, 24), InputRecipe(20, 60, fit="squash"), InputRecipe(128, 90)])
+def test_a_fitted_image_is_the_plain_resizing_rounded_to_16_bits(recipe):
+    pixels = _pixels(90, 31)
+    where = place(90, 31, recipe)
+    plain = torch.nn.functional.interpolate(
+        torch.from_numpy(pixels / 65535.0)[None, None], (where.height, where.width), mode="bilinear", antialias=True
+    )[0, 0].numpy()
+    whole, same = fitted(pixels, recipe)
+    inside = whole[where.top : where.top + where.height, where.left : where.left + where.width]
+    assert same == where and whole.shape == recipe.size and whole.dtype == np.uint16
+    assert np.abs(inside / 65535.0 - plain).max() < 0.6 / 65535  # half a step, and float32
+    assert int(whole.sum(dtype=np.int64)) == int(inside.sum(dtype=np.int64))  # black around it
+
+
+def test_every_16_bit_step_is_its_share_of_white():
+    steps = np.arange(65536, dtype=np.uint16)
+    assert np.array_equal(values_of(torch.from_numpy(steps)).numpy(), steps.astype(np.float32) / np.float32(65535))
+
+
 def test_other_pixels_than_16_bits_are_refused():
     with pytest.raises(ValueError, match="expected uint16"):
         fit(np.zeros((8, 8), np.float32), InputRecipe(16, 16))
@@ -76,24 +108,37 @@ def _images(root, count=5, **options):
     return ViewImages(root, rows, InputRecipe(32, 32), **options)
 
 
-def test_kept_and_read_images_are_equal_whatever_the_workers(tmp_path):
-    batches = [[0, 3], [1], [4, 2]]
-    _images(tmp_path)
+def test_batches_are_the_images_in_order_whatever_the_workers(tmp_path):
+    batches = [[0, 3], [1], [4, 2, 0], []]
+    images = _images(tmp_path)
     single = [fit(read_png16(tmp_path / f"{i}.png"), InputRecipe(32, 32))[0] for i in range(5)]
-    expected = [torch.stack([single[i] for i in batch]) for batch in batches]
-    for cache_gb in (0.0, 2 * 32 * 32 * 4 / 1e9, 1.0):
-        for workers in (0, 3):
-            images = _images(tmp_path, cache_gb=cache_gb)
-            for _ in range(2):
-                found = list(read_batches(images, batches, workers))
-                assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    for workers in (0, 1, 3):
+        found = list(read_batches(images, batches, workers))
+        assert [len(batch) for batch in found] == [2, 1, 3, 0]
+        for batch, indices in zip(found, batches, strict=True):
+            assert batch.shape[1:] == (1, 32, 32) and batch.dtype == torch.float32
+            assert all(torch.equal(one, single[i]) for one, i in zip(batch, indices, strict=True))
+    assert all(torch.equal(images[i], single[i]) for i in range(5))
 
 
-def test_kept_images_are_not_read_again(tmp_path):
-    images = _images(tmp_path, cache_gb=1.0)
-    list(read_batches(images, [[0, 1, 2, 3, 4]]))
-    (tmp_path / "3.png").unlink()
-    assert len(list(read_batches(images, [[3]]))) == 1
+def test_batches_are_read_ahead_and_waiting_for_them_is_counted(tmp_path):
+    images = _images(tmp_path, 8)
+    begun = []
+    real = images.fitted
+
+    def slow(index):
+        begun.append(index)
+        time.sleep(0.02)
+        return real(index)
+
+    images.fitted = slow
+    pace, batches = Pace(), [[i, i + 1] for i in range(0, 8, 2)]
+    for number, _ in enumerate(read_batches(images, batches, 2, pace=pace)):
+        time.sleep(0.08)
+        assert len(begun) >= min(8, 2 * number + 4)  # the next batch at least is on its way
+    assert pace.batches == 4 and pace.seconds >= 4 * 0.08
+    assert 0.02 <= pace.waited < 0.08 + 0.02  # for the first alone
+    assert pace.waiting_share == pace.waited / pace.seconds
 
 
 @pytest.mark.parametrize("workers", [0, 2])

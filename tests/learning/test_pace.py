@@ -44,6 +44,13 @@ def test_resnet50_has_the_operations_of_the_literature():
     assert training_flops(network, (224, 224)) == pytest.approx(3 * 2 * 4.09e9, rel=0.05)
 
 
+def test_convolutions_of_groups_are_counted_by_their_groups():
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=1000, in_chans=3)
+    # 407 million multiplications and additions of one image of 224 x 224, as its release says
+    grey = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False).requires_grad_(False), network)
+    assert training_flops(grey, (224, 224)) == pytest.approx(3 * 2 * 407e6, rel=0.08)
+
+
 @pytest.mark.parametrize("name", ["infn_resnet", "tf_efficientnet_lite0", "convnet_1_0_0"])
 def test_counting_leaves_the_network_and_the_random_numbers_alone(name):
     network = create_network(NetworkRecipe(name, in_channels=3, dropout=0.2), 4, (96, 96)).eval()

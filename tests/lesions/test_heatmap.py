@@ -17,7 +17,7 @@ from ensemble_mammo.learning.heatmap import Grid, HeatmapOptions, Lattice
 from ensemble_mammo.learning.networks import create_network
 from ensemble_mammo.lesions.heatmap import LesionMapOptions, heatmap
 from ensemble_mammo.lesions.heatmap import found as found_module
-from ensemble_mammo.lesions.heatmap import run as run_module
+from ensemble_mammo.lesions.heatmap import mapped as mapped_module
 from ensemble_mammo.merit.pages.reader_boxes import boxes_from_json
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.lesion import LesionRow, write_lesions
@@ -382,7 +382,7 @@ def test_of_several_runs_those_that_never_saw_a_subject_look_at_her(dataset, pat
 def counted(monkeypatch, stop_after=None):
     """How many images are looked at; optionally interrupted behind some of them."""
     calls = []
-    looked = run_module.found_in
+    looked = mapped_module.found_in
 
     def counting(*given):
         if len(calls) == stop_after:
@@ -390,7 +390,7 @@ def counted(monkeypatch, stop_after=None):
         calls.append(given[0].wanted.stem)
         return looked(*given)
 
-    monkeypatch.setattr(run_module, "found_in", counting)
+    monkeypatch.setattr(mapped_module, "found_in", counting)
     return calls
 
 

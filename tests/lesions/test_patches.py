@@ -207,7 +207,7 @@ def test_another_seed_gives_other_patches_and_one_image_does_not_depend_on_the_o
 def interrupted(source, out, monkeypatch, after):
     plain, done = run.spread, []
 
-    def stopping(function, items, workers=0, seconds=60.0):
+    def stopping(function, items, workers=0, seconds=60.0, *_):
         for outcome in plain(function, items, workers, seconds):
             if len(done) == after:
                 raise KeyboardInterrupt

@@ -321,7 +321,7 @@ def test_another_seed_gives_other_tiles(source, tmp_path):
 def interrupted(source, out, monkeypatch, after, options=OPTIONS):
     plain, done = run.spread, []
 
-    def stopping(function, items, workers=0, seconds=60.0):
+    def stopping(function, items, workers=0, seconds=60.0, *_):
         for outcome in plain(function, items, workers, seconds):
             if len(done) == after:
                 raise KeyboardInterrupt

@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from ensemble_mammo.archives.options import ArchiveOptions
-from ensemble_mammo.archives.subjects import SubjectImage
 from ensemble_mammo.errors import DatasetError, PredictionError, RunError
 from ensemble_mammo.imaging.prepared import prepare_file
-from ensemble_mammo.learning.checkpoint import load_run
+from ensemble_mammo.imaging.raw import RawFile, both_ways, prepared_of
+from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.learning.checkpoint import load_run, load_runs
 from ensemble_mammo.learning.images import to_input
-from ensemble_mammo.lesions.heatmap.inputs import Wanted
-from ensemble_mammo.lesions.heatmap.inputs import _read as read_to_look_at
 from ensemble_mammo.merit.fusion import Fusion
 from ensemble_mammo.records.calibration_file import (
     Calibration,
@@ -30,9 +29,7 @@ from ensemble_mammo.records.predictions import read_predictions
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
-from ensemble_mammo.stages.explain.images import _read as read_to_explain
 from ensemble_mammo.stages.predict import PredictOptions, predict
-from ensemble_mammo.stages.predict.inputs import _prepare as prepared_to_predict
 from ensemble_mammo.stages.prepare import PrepareOptions, prepare
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -78,12 +75,10 @@ def test_a_rule_for_mlo_views_gives_the_same_pixels_by_every_way(exams, tmp_path
     assert found >= oblique / 2 and found + notes.get("no pectoral muscle found", 0) == oblique
     changed = 0
     for row in black.table.to_dict("records"):
-        path, view, key = exams / row["source"], View(row["view"]), (row["subject_id"], row["exam_id"])
-        image, prepared = SubjectImage(path, path.name, key, view), read_png16(black.root / row["file"])
-        np.testing.assert_array_equal(prepared_to_predict((image, preparation, None))[0], prepared)
-        np.testing.assert_array_equal(read_to_explain((image, preparation, None))[1], prepared)
-        wanted = Wanted(key, view, 1, path, preparation=preparation)
-        np.testing.assert_array_equal(read_to_look_at(wanted)[1], prepared)
+        path, view, prepared = exams / row["source"], View(row["view"]), read_png16(black.root / row["file"])
+        file = RawFile(path, view, preparation, Limits())
+        np.testing.assert_array_equal(prepared_of(file)[0], prepared)
+        np.testing.assert_array_equal(both_ways(file).prepared, prepared)
         kept = prepare_file(path, replace(preparation, pectoral="keep")).prepared.pixels
         assert (prepared <= kept).all() and (view.projection == "MLO" or (prepared == kept).all())
         changed += bool((prepared < kept).any())
@@ -437,3 +432,25 @@ def test_peers_tables_are_written_for_two_classes_and_refused_for_more(dataset, 
     assert set(read) == {p.level for p in given}
     assert np.allclose(read["CC_R"].scores, given[0].scores)
     assert (tmp_path / "predictions" / "breast_level.csv").is_file()
+
+
+def test_runs_that_are_loaded_already_give_the_same_scores_and_files(exams, runs, tmp_path):
+    loaded = load_runs(runs)
+    assert scores_of(predict(exams / "PH0001", loaded, tmp_path / "loaded")).keys() == set(LEVELS)
+    predict(exams / "PH0001", runs, tmp_path / "read")
+    for path in (tmp_path / "read").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "loaded" / path.relative_to(tmp_path / "read")).read_bytes()
+    only = predict(exams / "PH0001", loaded, options=PredictOptions(only=(View.CC_R,)))
+    assert list(only.views) == ["CC_R"]
+    with pytest.raises(RunError, match="the runs that were loaded are of the task 'density'; load others"):
+        predict(exams / "PH0001", loaded, options=PredictOptions(task="pathology"))
+    with pytest.raises(RunError, match="of no view that is wanted"):
+        predict(exams / "PH0001", {View.CC_R: loaded[View.CC_R]}, options=PredictOptions(only=(View.CC_L,)))
+
+
+def test_the_number_of_threads_is_put_back_and_said_to_be_wrong_where_it_is(exams, runs):
+    before = torch.get_num_threads()
+    predict(exams / "PH0001", runs, options=PredictOptions(threads=before + 1))
+    assert torch.get_num_threads() == before
+    with pytest.raises(PredictionError, match="threads -1: expected a number of processor cores"):
+        PredictOptions(threads=-1)

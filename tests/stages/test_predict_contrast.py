@@ -18,8 +18,8 @@ from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.predictions import read_predictions
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.predict import PredictOptions, predict
-from ensemble_mammo.stages.train import TrainOptions
-from ensemble_mammo.workflows.baseline import baseline_recipes, train_baseline
+from ensemble_mammo.stages.train import TrainOptions, train
+from ensemble_mammo.workflows.baseline import baseline_recipes
 
 pytestmark = pytest.mark.usefixtures("in_process")
 TEST = PredictOptions(split="test")
@@ -146,7 +146,8 @@ def test_a_contrast_twice_or_with_a_calibration_is_refused(tmp_path):
 def test_hand_made_features_have_no_contrast_and_stay_plain_beside_a_network(dataset, runs, tmp_path):
     shutil.copytree(runs / "CC_R", tmp_path / "runs/CC_R")
     recipes = baseline_recipes(dataset, "density", (View.CC_R,))
-    train_baseline(dataset, recipes, tmp_path / "runs", TrainOptions(device="cpu"))
+    for view, recipe in recipes.items():
+        train(dataset, view, recipe, tmp_path / "runs/baseline", TrainOptions(device="cpu"))
     with pytest.raises(RunError, match=r"hand-made features are measured on the image as it is.*leave --contrast out"):
         predict(dataset, tmp_path / "runs/baseline", tmp_path / "out", at(1.5))
     assert not (tmp_path / "out").exists()

@@ -15,9 +15,11 @@ from ensemble_mammo.archives.dicom import HEADER_SECONDS, found_image
 from ensemble_mammo.archives.subjects import SubjectImage, subject_images
 from ensemble_mammo.archives.tables import read_views
 from ensemble_mammo.errors import DatasetError
-from ensemble_mammo.execution.local import spread
-from ensemble_mammo.imaging.prepared import Placement, prepare_pixels, resized
-from ensemble_mammo.imaging.read import Limits, read_facts, read_mammogram
+from ensemble_mammo.execution.engine import spread
+from ensemble_mammo.execution.local import one_by_one
+from ensemble_mammo.imaging.prepared import Placement, resized
+from ensemble_mammo.imaging.raw import BothWays, RawFile, both_ways
+from ensemble_mammo.imaging.read import read_facts
 from ensemble_mammo.learning.looked_at import refuse_cut
 from ensemble_mammo.lesions.heatmap.networks import Networks
 from ensemble_mammo.lesions.heatmap.options import LesionMapOptions
@@ -25,6 +27,8 @@ from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.naming import StatedView
 from ensemble_mammo.records.png16 import WHITE, read_png16
 from ensemble_mammo.records.preparation import Preparation
+from ensemble_mammo.records.remote import shown
+from ensemble_mammo.records.shards import exists, state
 from ensemble_mammo.records.subject import View
 
 Grey = NDArray[np.float32]
@@ -46,8 +50,6 @@ class Wanted:
     "in the dataset; empty for files as they came"
     preparation: Preparation | None = None
     "what is done to a file as it came; None: a dataset's image, prepared already"
-    limits: Limits | None = None
-    "what the file may cost"
 
     @property
     def stem(self) -> str:
@@ -58,8 +60,8 @@ class Wanted:
     @property
     def version(self) -> str:
         """Another one for another file, or for the same when it was changed."""
-        about = self.path.stat()
-        return f"{self.stem} {self.image_id} {self.path.resolve()} {about.st_size} {about.st_mtime_ns}"
+        size, changed = state(self.path) or (0, 0)
+        return f"{self.stem} {self.image_id} {shown(self.path.resolve())} {size} {changed}"
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,12 @@ def wanted_images(
         return _of_dataset(source, networks, options, notes)
     if not source.exists():
         raise DatasetError(f"{source}: no such file or folder")
-    preparation, limits = networks.first.preparation, options.limits
+    preparation = networks.first.preparation
     if source.is_file():
         view = _view_of(source, options)
         if view not in networks.runs:
             raise DatasetError(f"{source}: is {view}, and the runs know {', '.join(networks.runs)} alone")
-        return [Wanted((source.stem, "1"), view, 1, source, "", preparation, limits)]
+        return [Wanted((source.stem, "1"), view, 1, source, "", preparation)]
     found, said = subject_images(source, read_views(options.views) if options.views else None, options.workers)
     notes += said
     known = _with_network(found, networks, notes)
@@ -103,34 +105,41 @@ def wanted_images(
     images = []
     for image in known:
         seen[image.view] += 1
-        images.append(Wanted(image.key, image.view, seen[image.view], image.path, "", preparation, limits))
+        images.append(Wanted(image.key, image.view, seen[image.view], image.path, "", preparation))
     return images
 
 
-def read_images(images: Sequence[Wanted], options: LesionMapOptions, notes: list[str]) -> Iterator[Look]:
-    """Read images one after the other; files as they came in worker processes, those that fail with a note."""
-    if not images:
-        return
-    if images[0].preparation is None:
+def read_images(
+    images: Sequence[Wanted], options: LesionMapOptions, notes: list[str], worker: bool = False
+) -> Iterator[Look]:
+    """Read images one after the other; files as they came in worker processes, those that fail with a note.
+
+    Args:
+        images: all of a dataset, or all files as they came.
+        options: workers and limits.
+        notes: added to.
+        worker: whether this process is a worker: it reads files as they came itself.
+    """
+    files = [RawFile(one.path, one.view, one.preparation, options.limits) for one in images if one.preparation]
+    if not files:
         for image in images:
             pixels = read_png16(image.path)
             yield Look(image, pixels.astype(np.float32) / np.float32(WHITE), pixels, None)
         return
-    for outcome in spread(_read, images, options.workers, options.limits.seconds):
+    read = one_by_one(both_ways, files) if worker else spread(both_ways, files, options.workers, options.limits.seconds)
+    for image, outcome in zip(images, read, strict=True):
         if outcome.value is None:
             notes.append(f"left out: {outcome.error}")
         else:
-            yield Look(outcome.item, *outcome.value)
+            yield _look(image, outcome.value)
 
 
-def _read(image: Wanted) -> tuple[Grey, NDArray[np.uint16], Placement]:
-    assert image.preparation is not None
-    mammogram = read_mammogram(image.path, image.preparation, image.limits)
-    prepared = prepare_pixels(mammogram, image.preparation, image.view)
-    pixels = mammogram.pixels
-    if pixels.shape != mammogram.source_shape:  # decoded at a lower level
-        pixels = resized(pixels, *mammogram.source_shape)
-    return pixels, prepared.pixels, prepared.placement
+def _look(image: Wanted, read: BothWays) -> Look:
+    pixels, placed = read.original, read.placement
+    source = placed.source_height, placed.source_width
+    if pixels.shape != source:  # decoded at a lower level
+        pixels = resized(pixels, *source)
+    return Look(image, pixels, read.prepared, placed)
 
 
 def _of_dataset(source: Dataset, networks: Networks, options: LesionMapOptions, notes: list[str]) -> list[Wanted]:
@@ -154,7 +163,7 @@ def _numbered(root: Path, rows: pd.DataFrame) -> list[Wanted]:
         of_view = row["subject_id"], row["exam_id"], row["view"]
         seen[of_view] += 1
         path = root / row["file"]
-        if not path.is_file():
+        if not exists(path):
             raise DatasetError(f"{path}: missing; prepare the dataset again")
         images.append(Wanted(of_view[:2], View(row["view"]), seen[of_view], path, row["image_id"]))
     return images

@@ -12,6 +12,7 @@ from ensemble_mammo.learning.checkpoint import CHECKSUM, LoadedRun, load_run, lo
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.provenance import provenance
 from ensemble_mammo.records.marks import mark_of
+from ensemble_mammo.records.remote import brought
 from ensemble_mammo.records.subject import View
 
 TASK = "patch"
@@ -45,6 +46,11 @@ class Networks:
     def patch_by_patch(self, runs: Iterable[LoadedRun]) -> list[LoadedRun]:
         """The runs that exact maps are computed with: of one that imitates, the run it imitates."""
         return [self.imitated.get(run.folder, run) for run in runs]
+
+    def by_folder(self) -> dict[Path, LoadedRun]:
+        """All of them, those imitated too."""
+        every = [*(run for own in self.runs.values() for run in own), *self.imitated.values()]
+        return {run.folder: run for run in every}
 
     def notes(self, mode: str, compared: bool) -> list[str]:
         """What is to be said of runs that imitate."""
@@ -117,7 +123,7 @@ def networks_at(models: Sequence[Path], device: str = "auto", exact: bool = True
 
 def _imitated(run: LoadedRun, device: str) -> LoadedRun:
     """The run that a run imitates, as it was then."""
-    folder = Path(run.recipe.network.weights_file)
+    folder = brought(run.recipe.network.weights_file)
     wanted = (run.info.get("started_from") or {}).get("weights_sha256")
     hint = "put it there again, or take mode dense without a comparison"
     try:

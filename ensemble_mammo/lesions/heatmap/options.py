@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.learning.heatmap import HeatmapOptions
 from ensemble_mammo.records.subject import View
@@ -81,7 +82,12 @@ class LesionMapOptions:
     device: str = "auto"
     "cpu, cuda or auto"
     workers: int = 0
-    "processes that read files; 0: one a core"
+    "processes that read files; 0: one a core. On a cluster: how many work at once; 0: as many as there is room for"
+    engine: Engine = LOCAL
+    "where it is computed; on a cluster the workers read the images and write the maps, too"
+    threads: int = 0
+    """processor cores that a network computes with, on every engine; 0: as many as torch takes on this machine. Maps
+    depend on them in the last digits"""
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
 
@@ -93,8 +99,8 @@ class LesionMapOptions:
                 raise ValueError(f"{name} is {value:g} pixels, expected 0 or more, or -1")
         if not 0 <= self.least <= 1:
             raise ValueError(f"lowest score of a box is {self.least:g}, expected 0 to 1")
-        if min(self.boxes, self.compare) < 0:
-            raise ValueError("boxes and images to compare must be 0 or more")
+        if min(self.boxes, self.compare, self.threads) < 0:
+            raise ValueError("boxes, images to compare and threads must be 0 or more")
         if not self.cutoffs or not all(0 < cutoff <= 1 for cutoff in self.cutoffs):
             raise ValueError(f"cutoffs {self.cutoffs} must lie above 0 and not above 1")
         if self.compare and self.sweep.mode != "dense":

@@ -14,12 +14,13 @@ import numpy as np
 
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError
+from ensemble_mammo.execution.engine import running
 from ensemble_mammo.execution.journal import Journal
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.learning.provenance import seen_note
-from ensemble_mammo.lesions.heatmap.found import found_in
 from ensemble_mammo.lesions.heatmap.hits import hits_in
-from ensemble_mammo.lesions.heatmap.inputs import Wanted, read_images, wanted_images
+from ensemble_mammo.lesions.heatmap.inputs import Wanted, wanted_images
+from ensemble_mammo.lesions.heatmap.mapped import Asked, mapped
 from ensemble_mammo.lesions.heatmap.networks import Networks, networks_at
 from ensemble_mammo.lesions.heatmap.options import LesionMapOptions, LesionMaps
 from ensemble_mammo.lesions.heatmap.predictions import write_scores
@@ -31,7 +32,6 @@ from ensemble_mammo.lesions.heatmap.written import (
     write_boxes,
     write_features,
     write_lesions,
-    write_map,
 )
 from ensemble_mammo.records.manifest import Dataset
 
@@ -40,7 +40,10 @@ FORMAT = 1
 """Of lesions.json."""
 JOURNAL = ".heatmap.jsonl"
 """What an interrupted call has done; gone when the work is whole."""
-_NOT_OF_THE_MAPS = ("split", "views", "view", "other_source", "predictions", "workers", "limits", "compare", "seed")
+_NOT_OF_THE_MAPS = (
+    *("split", "views", "view", "other_source", "predictions"),
+    *("workers", "engine", "threads", "limits", "compare", "seed"),
+)
 """Options that change no map: images done are kept when only these differ. Which images are compared is in the keys."""
 
 
@@ -63,11 +66,17 @@ def heatmap(
     Raises:
         RunError: no patch classifier there, or several that cannot be averaged.
         DatasetError: no usable image, or images prepared otherwise than those of training.
+        ExecutionError: the engine cannot be had, or its workers cannot do the work.
     """
     options = options or LesionMapOptions()
-    models = [models] if isinstance(models, Path) else list(models)
+    with running(options.engine, options.workers):
+        return _heatmap(source, [models] if isinstance(models, Path) else list(models), out, options)
+
+
+def _heatmap(source: Dataset | Path, models: Sequence[Path], out: Path, options: LesionMapOptions) -> LesionMaps:
     sweep = options.sweep
-    networks = networks_at(models, options.device, sweep.mode == "exact" or options.compare > 0)
+    device = options.device if options.engine.name == "local" else "cpu"  # beside a cluster, which computes
+    networks = networks_at(models, device, sweep.mode == "exact" or options.compare > 0)
     notes = networks.notes(sweep.mode, options.compare > 0)
     images = wanted_images(source, networks, options, notes)
     made = _looked_at(images, networks, options, out, notes)
@@ -112,14 +121,10 @@ def _looked_at(
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "predictions", ignore_errors=True)
         left = [image for image in images if image.stem not in made]
-        for look in track(read_images(left, options, notes), len(left), "heatmap"):
-            stem = look.wanted.stem
-            runs = networks.of(look.wanted.view, look.wanted.key[0])
-            exact = networks.patch_by_patch(runs)
-            used = exact if options.sweep.mode == "exact" else runs
-            found = found_in(look, used, options, exact if stem in compared else ())
-            made[stem] = write_map(out, look, found) | {"features": found.features}
-            journal.add(keys[stem], made[stem])
+        asked = [Asked.of(image, networks, options.sweep.mode, image.stem in compared) for image in left]
+        for image, entry in track(mapped(asked, networks, out, options, notes), len(left), "heatmap"):
+            made[image.stem] = entry
+            journal.add(keys[image.stem], entry)
     finally:
         journal.close()
     if not made:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import Any
 
+from ensemble_mammo.execution.engine import LOCAL, Engine
+from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.lesion import require_findings
 
 
@@ -60,6 +63,8 @@ class PatchOptions:
     "processes; 0: one a core"
     restart: bool = False
     "an existing patch set is made anew"
+    engine: Engine = LOCAL
+    "where they are cut"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -80,6 +85,11 @@ class PatchOptions:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, expected 0 or more")
         require_findings(self.findings)
+
+    def decisive(self) -> dict[str, Any]:
+        """Those that decide which patches come out, as JSON takes them."""
+        said = to_mapping(replace(self, workers=0, restart=False))
+        return {name: value for name, value in said.items() if name != "engine"}
 
     @property
     def per_lesion(self) -> int:

@@ -17,8 +17,9 @@ import pandas as pd
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.cut_set import CutSet, gone_on_with, refuse_names
+from ensemble_mammo.execution.engine import running, spread
 from ensemble_mammo.execution.journal import Journal
-from ensemble_mammo.execution.local import Outcome, spread
+from ensemble_mammo.execution.local import Outcome
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.lesions.patches.images import Workshop, cut_image
 from ensemble_mammo.lesions.patches.options import PatchOptions
@@ -60,14 +61,19 @@ def patches(dataset: Dataset, out: Path, options: PatchOptions | None = None) ->
     options = options or PatchOptions()
     folder = CutSet(out, PATCHES, "patch set")
     folder.refuse(dataset.root, options.restart)
+    with running(options.engine, options.workers):
+        return _made(dataset, folder, options)
+
+
+def _made(dataset: Dataset, folder: CutSet, options: PatchOptions) -> Dataset:
     plan = planned(dataset, options)
     refuse_names(dataset.root / LESIONS, "lesion_id", [one.lesion_id for job in plan.jobs for one in job.targets])
     folder.clear(options.restart)
     fingerprint = dataset.fingerprint()
-    shop = Workshop(dataset.root, out, options, dataset.preparation.outside == "black")
+    shop = Workshop(dataset.root, folder.root, options, dataset.preparation.outside == "black")
     head = {
         "source": fingerprint,
-        "options": to_mapping(replace(options, workers=0, restart=False)),
+        "options": options.decisive(),
         "version": ensemble_mammo.__version__,
     }
     journal = Journal(folder.journal, head)
@@ -90,7 +96,7 @@ def patches(dataset: Dataset, out: Path, options: PatchOptions | None = None) ->
         _log.info("%s", note)
     _write(dataset, folder, options, rows, {"notes": notes, "left_out": left_out, "source": fingerprint})
     journal.remove()
-    return read_dataset(out)
+    return read_dataset(folder.root)
 
 
 def _cut(
@@ -100,7 +106,7 @@ def _cut(
     keyed = [(job.key(shop.root), job) for job in plan.jobs]
 
     def start(todo: Sequence[Job]) -> Iterator[Outcome[Job, dict[str, Any]]]:
-        outcomes = spread(partial(cut_image, shop=shop), todo, shop.options.workers, _SECONDS)
+        outcomes = spread(partial(cut_image, shop=shop), todo, shop.options.workers, _SECONDS, shop.options.engine)
         return track(outcomes, len(todo), "patches")
 
     return gone_on_with(keyed, start, journal, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.imaging.lesion_tiles import METHODS
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.lesion import require_findings
@@ -43,10 +44,12 @@ class TileOptions:
     "processes; 0: one a core"
     restart: bool = False
     "an existing tile set is made anew"
+    engine: Engine = LOCAL
+    "where they are cut"
 
     def decisive(self) -> dict[str, Any]:
         """Those that decide which tiles come out, as JSON takes them."""
-        return {name: value for name, value in to_mapping(self).items() if name not in ("workers", "restart")}
+        return {name: value for name, value in to_mapping(self).items() if name not in ("workers", "restart", "engine")}
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

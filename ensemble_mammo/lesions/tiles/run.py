@@ -13,8 +13,8 @@ from typing import Any
 import ensemble_mammo
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.execution.cut_set import CutSet, gone_on_with, key_of, refuse_names
+from ensemble_mammo.execution.engine import running, spread
 from ensemble_mammo.execution.journal import Journal
-from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.lesions.tiles.images import (
     Chosen,
@@ -118,7 +118,14 @@ def tiles(
     plan = _prepared_plan(planned(dataset, options, others), options, given)
     refuse_names(dataset.root / LESIONS, "lesion_id", [one.lesion_id for job in plan.jobs for one in job.targets])
     refuse_names(dataset.root / MANIFEST, "image_id", [job.row.image_id for job in plan.jobs])
-    folder.clear(options.restart)
+    with running(options.engine, options.workers):
+        folder.clear(options.restart)
+        return _tiles(dataset, normals, plan, options, given, folder)
+
+
+def _tiles(
+    dataset: Dataset, normals: Dataset | None, plan: Plan, options: TileOptions, given: Bounds | None, folder: CutSet
+) -> Dataset:
     sources = {"source": dataset.fingerprint(), "normals": normals.fingerprint() if normals is not None else ""}
     head = {
         **sources,
@@ -136,7 +143,7 @@ def tiles(
     said["notes"] += source_notes(dataset, normals)
     write_set(dataset, folder, (options, plan.size_px), rows, said | sources)
     journal.remove()
-    return read_dataset(out)
+    return read_dataset(folder.root)
 
 
 def _made(
@@ -144,11 +151,11 @@ def _made(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Look where tiles may lie, choose among them, cut them; their rows, and what dataset.json says of them."""
     shop = Workshop(folder.root, options.set, plan.size_px, options.seed)
-    found = _surveyed(plan, shop, journal, folder, options.workers)
+    found = _surveyed(plan, shop, journal, folder, options)
     kept = _kept(found, options, given)
     rows: list[dict[str, Any]] = []
     left_out = [*plan.left_out, *found.left_out]
-    for one, made, error in _cut(kept.chosen, shop, journal, folder, options.workers):
+    for one, made, error in _cut(kept.chosen, shop, journal, folder, options):
         if made is None:
             left_out.append((one.job.row.image_id, _short(one.job, error)))
         else:
@@ -171,12 +178,12 @@ def _prepared_plan(plan: Plan, options: TileOptions, given: Bounds | None) -> Pl
     return replace(plan, jobs=tuple(jobs))
 
 
-def _surveyed(plan: Plan, shop: Workshop, journal: Journal, folder: CutSet, workers: int) -> _Found:
+def _surveyed(plan: Plan, shop: Workshop, journal: Journal, folder: CutSet, options: TileOptions) -> _Found:
     """Where the tiles of all mammograms may lie."""
     keyed = [
         (key_of(f"survey|{job.row.image_id}", job, job.root, (job.row.file, *job.masks)), job) for job in plan.jobs
     ]
-    start = partial(_started, partial(surveyed, shop=shop), workers, "looking")
+    start = partial(_started, partial(surveyed, shop=shop), options, "looking")
     found = _Found([], [], [], [])
     for job, survey, error in gone_on_with(keyed, start, journal, folder):
         if survey is None:
@@ -216,15 +223,15 @@ def _kept(found: _Found, options: TileOptions, given: Bounds | None) -> _Kept:
 
 
 def _cut(
-    chosen: Sequence[Chosen], shop: Workshop, journal: Journal, folder: CutSet, workers: int
+    chosen: Sequence[Chosen], shop: Workshop, journal: Journal, folder: CutSet, options: TileOptions
 ) -> Iterator[tuple[Chosen, dict[str, Any] | None, str]]:
     keyed = [(key_of(f"cut|{one.job.row.image_id}", one, one.job.root, (one.job.row.file,)), one) for one in chosen]
-    start = partial(_started, partial(cut_image, shop=shop), workers, "tiles")
+    start = partial(_started, partial(cut_image, shop=shop), options, "tiles")
     return gone_on_with(keyed, start, journal, folder)
 
 
-def _started(function: Any, workers: int, what: str, todo: Sequence[Any]) -> Iterator[Any]:
-    return track(spread(function, todo, workers, _SECONDS), len(todo), what)
+def _started(function: Any, options: TileOptions, what: str, todo: Sequence[Any]) -> Iterator[Any]:
+    return track(spread(function, todo, options.workers, _SECONDS, options.engine), len(todo), what)
 
 
 def _short(job: Job, error: str) -> str:

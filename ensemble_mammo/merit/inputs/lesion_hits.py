@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from ensemble_mammo.errors import DatasetError, PredictionError
 from ensemble_mammo.merit.froc import Curve, Held, Marked
@@ -17,7 +16,7 @@ from ensemble_mammo.merit.hitting import HitRule, Mask, hits_of, widened
 from ensemble_mammo.merit.inputs.heatmaps import Heatmaps, ImageBoxes, read_heatmaps
 from ensemble_mammo.merit.intervals import Interval
 from ensemble_mammo.records.manifest import Dataset
-from ensemble_mammo.records.png16 import WHITE, read_mask, read_png16
+from ensemble_mammo.records.png16 import WHITE, png_shape, read_mask, read_png16
 from ensemble_mammo.records.task import TASKS
 
 Breast = Callable[[NDArray[np.float32]], Mask]
@@ -152,7 +151,7 @@ def _refuse_others(heatmaps: Heatmaps, dataset: Dataset, table: pd.DataFrame) ->
         row = table.loc[entry.image_id]
         if row["subject_id"] != entry.subject_id:
             problems.append(f"{entry.image_id}: subject {entry.subject_id!r}, in the dataset {row['subject_id']!r}")
-        shape = _shape(dataset.root / str(row["file"]))
+        shape = png_shape(dataset.root / str(row["file"]))
         if shape != entry.shape:
             problems.append(
                 f"{entry.image_id}: boxes in an image of {entry.shape[0]} x {entry.shape[1]}, prepared are "
@@ -164,15 +163,6 @@ def _refuse_others(heatmaps: Heatmaps, dataset: Dataset, table: pd.DataFrame) ->
             f"{heatmaps.path}: {'; '.join(problems[:_SHOWN])}{more}; the heatmaps are not of this dataset: make them "
             f"with `ensemble-mammo heatmap --data {dataset.root}`"
         )
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """(rows, columns) of an image, from its header."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path}: missing, damaged, or no PNG ({error}); prepare the dataset again") from error
 
 
 def _unlocated(lesions: pd.DataFrame, table: pd.DataFrame) -> set[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from PIL import Image
-
 from ensemble_mammo.errors import DatasetError
 from ensemble_mammo.records.manifest import Dataset
+from ensemble_mammo.records.png16 import png_shape
 from ensemble_mammo.records.problem import Problem, problem
 
 
@@ -24,14 +23,14 @@ def problems_of_lesions(dataset: Dataset) -> list[Problem]:
             if sizes[0] is None:
                 problems.append(problem("mask", file, "is missing, or no picture"))
             elif sizes[1] is not None and sizes[0] != sizes[1]:
-                found = f"{sizes[0][1]} x {sizes[0][0]} pixels, its {folder} {sizes[1][1]} x {sizes[1][0]}"
+                found = f"{sizes[0][0]} x {sizes[0][1]} pixels, its {folder} {sizes[1][0]} x {sizes[1][1]}"
                 problems.append(problem("mask", file, found))
     return problems
 
 
 def _size(dataset: Dataset, file: str) -> tuple[int, int] | None:
+    """Rows and columns; None where there is no picture."""
     try:
-        with Image.open(dataset.root / file) as picture:
-            return picture.size
-    except (OSError, SyntaxError, ValueError):
+        return png_shape(dataset.root / file)
+    except DatasetError:
         return None

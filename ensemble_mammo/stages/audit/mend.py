@@ -18,6 +18,7 @@ from ensemble_mammo.records.leaks import Leak
 from ensemble_mammo.records.lesion import LESIONS
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, read_description, write_table
 from ensemble_mammo.records.problem import Problem
+from ensemble_mammo.records.shards import files_behind, members_among
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.audit.gather import Entry
 
@@ -59,16 +60,14 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
     gone = {fix.file for fix in fixes}
     fixes += _one_split_each(table, leaks, gone)
     kept = table[~table["file"].isin(sorted(gone))].reset_index(drop=True)
-    for name in ("file", "full_file"):
-        for file in (file for file in kept[name] if file):
-            link_or_copy(dataset.root / file, out / file)
+    named = [*kept["file"], *kept["full_file"]]
     lesions = dataset.lesions()
     if len(lesions):
         own = lesions[lesions["image_id"].isin(kept["image_id"])]
-        for name in ("mask", "full_mask"):
-            for file in (file for file in own[name] if file):
-                link_or_copy(dataset.root / file, out / file)
+        named += [*own["mask"], *own["full_mask"]]
         write_text(out / LESIONS, own.to_csv(index=False, lineterminator="\n"))
+    for file in files_behind(dataset.root, named):
+        link_or_copy(dataset.root / file, out / file)
     if (dataset.table["split"] == "train").any() and not (kept["split"] == "train").any():
         _log.warning("no image of training is left: the leaks join all of its subjects with others")
     dropped = table[table["file"].isin(sorted(gone))]
@@ -77,7 +76,8 @@ def mend_dataset(dataset: Dataset, problems: Sequence[Problem], leaks: Sequence[
     write_folders(Dataset(out, kept, dataset.preparation))
     description = read_description(dataset.root)
     mended = {"from": str(dataset.root), "fingerprint": dataset.fingerprint(), "fixes": len(fixes)}
-    write_table(out, kept, description | {"mended": mended})
+    packed = bool(members_among(kept["file"]).any())
+    write_table(out, kept, description | {"mended": mended}, parquet=packed)
     return fixes
 
 

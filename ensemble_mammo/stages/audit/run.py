@@ -15,17 +15,26 @@ from ensemble_mammo.archives.cbis_tables import looks_like_cbis_tables, overlapp
 from ensemble_mammo.archives.manifest import MANIFEST_COLUMNS
 from ensemble_mammo.archives.options import ArchiveOptions
 from ensemble_mammo.errors import DatasetError, OutputError
+from ensemble_mammo.execution.engine import LOCAL, Engine, running, spread
 from ensemble_mammo.execution.journal import Journal
-from ensemble_mammo.execution.local import spread
 from ensemble_mammo.execution.progress import track
 from ensemble_mammo.imaging.inspect import Inspection, inspect_file, inspection_from_json, inspection_to_json
 from ensemble_mammo.imaging.likeness import near_duplicates
 from ensemble_mammo.imaging.read import Limits, is_image_file
 from ensemble_mammo.records.files import beside
 from ensemble_mammo.records.leaks import Leak
-from ensemble_mammo.records.manifest import DESCRIPTION, MANIFEST, REQUIRED, read_dataset, read_description
+from ensemble_mammo.records.manifest import (
+    DESCRIPTION,
+    MANIFEST,
+    REQUIRED,
+    manifest_of,
+    read_dataset,
+    read_description,
+    read_manifest,
+)
 from ensemble_mammo.records.naming import StatedView
 from ensemble_mammo.records.problem import Problem, problem
+from ensemble_mammo.records.shards import state
 from ensemble_mammo.records.tables import read_text_table
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.audit.files import problems_of_file
@@ -67,6 +76,8 @@ class AuditOptions:
     "write a corrected manifest into the output folder, every decision logged"
     workers: int = 0
     "processes; 0: one a core"
+    engine: Engine = LOCAL
+    "where files are looked at; headers of an archive: `archive.engine`"
 
 
 def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> Audit:
@@ -88,29 +99,33 @@ def audit(path: Path, out: Path | None, options: AuditOptions | None = None) -> 
     nature = _nature(path, options.kind)
     if options.shortcuts and nature != "dataset":
         raise DatasetError(f"{path}: shortcuts are probed on a prepared dataset; prepare it first")
-    if nature == "tables":
-        if options.fix:
-            raise DatasetError(f"{path}: tables alone are not mended; prepare cbis-ddsm moves these patients to test")
-        found = _of_tables(path)
-    elif nature == "division":
-        found = _of_division(path)
-    elif nature == "dataset":
-        found = _of_dataset(path, out, options)
-    elif nature == "files":
-        found = _of_files(path, out, of_files(path, options.archive.views), options)
-    else:
-        key = beside(out, ".key") if out is not None and options.fix else None
-        archive = replace(options.archive, key=options.archive.key or key)
-        found = _of_files(path, out, of_archive(nature, path, archive), options)
+    with running(options.engine, options.workers):
+        found = _found(nature, path, out, options)
     if out is not None:
         found.write(out / "audit" if options.fix else out)
     return found
 
 
+def _found(nature: str, path: Path, out: Path | None, options: AuditOptions) -> Audit:
+    if nature == "tables":
+        if options.fix:
+            raise DatasetError(f"{path}: tables alone are not mended; prepare cbis-ddsm moves these patients to test")
+        return _of_tables(path)
+    if nature == "division":
+        return _of_division(path)
+    if nature == "dataset":
+        return _of_dataset(path, out, options)
+    if nature == "files":
+        return _of_files(path, out, of_files(path, options.archive.views), options)
+    key = beside(out, ".key") if out is not None and options.fix else None
+    archive = replace(options.archive, key=options.archive.key or key)
+    return _of_files(path, out, of_archive(nature, path, archive), options)
+
+
 def _refuse_target(path: Path, out: Path, options: AuditOptions) -> None:
     if out.resolve().is_relative_to(path.resolve()):
         raise OutputError(f"{out}: lies inside {path}, in which nothing is changed; give another --out")
-    if options.fix and (out / MANIFEST).exists():
+    if options.fix and manifest_of(out) is not None:
         raise OutputError(f"{out}: holds a manifest already; give another --out")
 
 
@@ -118,8 +133,8 @@ def _nature(path: Path, kind: str) -> str:
     """'tables', 'dataset', 'division' (a table of patches or the like), 'files', or the kind of archive."""
     if kind:
         return kind
-    if (path / MANIFEST).is_file():
-        columns = set(read_text_table(path / MANIFEST).columns)
+    if (manifest := manifest_of(path)) is not None:
+        columns = set(read_manifest(manifest).columns)
         if columns >= set(MANIFEST_COLUMNS) and not (path / DESCRIPTION).is_file():
             return "manifest"
         return "dataset" if columns >= set(REQUIRED) else "division"
@@ -233,7 +248,8 @@ def _inspected(
         _log.info("%d of %d files were looked at already", len(made), len(entries))
     todo = [entry for entry in entries if entry not in made]
     work = partial(inspect_file, limits=options.limits)
-    outcomes = spread(work, [entry.path for entry in todo], options.workers, options.limits.seconds)
+    files = [entry.path for entry in todo]
+    outcomes = spread(work, files, options.workers, options.limits.seconds, options.engine)
     fresh = zip(todo, track(outcomes, len(todo), "audit"), strict=True)
     with closing(journal) if journal else nullcontext():
         for entry in entries:
@@ -249,10 +265,8 @@ def _inspected(
 
 
 def _key(entry: Entry) -> str:
-    if not entry.path.is_file():
-        return entry.name
-    state = entry.path.stat()
-    return f"{entry.name}|{state.st_size}|{state.st_mtime_ns}"
+    known = state(entry.path)
+    return f"{entry.name}|{known[0]}|{known[1]}" if known else entry.name
 
 
 def _shortcut_problems(findings: Sequence[ProbeFinding]) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble_mammo.archives.subjects import SubjectImage, subject_images
+from ensemble_mammo.archives.subjects import subject_images
 from ensemble_mammo.archives.tables import read_views
 from ensemble_mammo.errors import DatasetError, RunError
-from ensemble_mammo.execution.local import spread
-from ensemble_mammo.imaging.prepared import Placement, prepare_pixels
-from ensemble_mammo.imaging.read import Limits, read_mammogram
+from ensemble_mammo.execution.engine import spread
+from ensemble_mammo.execution.local import one_by_one
+from ensemble_mammo.imaging.prepared import Placement
+from ensemble_mammo.imaging.raw import RawFile, both_ways
 from ensemble_mammo.learning.checkpoint import LoadedRun
 from ensemble_mammo.learning.looked_at import require_looked_at
 from ensemble_mammo.records.manifest import Dataset
@@ -47,10 +48,28 @@ class ExamImage:
     "height of a pixel of `original`, in millimetres; 0: not known"
 
 
-def images_to_explain(
+@dataclass(frozen=True)
+class Wanted:
+    """An image that is to be explained, not yet read."""
+
+    key: tuple[str, str]
+    "subject and exam"
+    view: View
+    "its projection"
+    path: Path
+    "the file"
+    preparation: Preparation | None = None
+    "what is done to a file as it came; None: a dataset's image, prepared already"
+    image_id: str = ""
+    "in the dataset; empty for files as they came"
+    crop_mm: float = 0.0
+    "of a dataset's image: its height in millimetres; 0: not known"
+
+
+def wanted_images(
     source: Dataset | Path, runs: Mapping[View, LoadedRun], options: ExplainOptions, notes: list[str]
-) -> tuple[Iterator[ExamImage], int]:
-    """The images, exam by exam, and how many there are; what was left out is added to the notes.
+) -> list[Wanted]:
+    """The images, exam by exam; what was left out is added to the notes.
 
     Raises:
         DatasetError: no usable image, another preparation, or tiles or mammograms where the other is looked at.
@@ -68,49 +87,60 @@ def images_to_explain(
         if rows.empty:
             raise DatasetError(f"{source.root}: no image in split {options.split!r} of the views {', '.join(runs)}")
         rows = rows.sort_values(["subject_id", "exam_id", "view", "image_id"], kind="stable")
-        return _from_rows(source, rows.to_dict("records")), len(rows)
-    found, said = subject_images(source, read_views(options.views) if options.views else None, options.workers)
+        return [_of_row(source.root, row) for row in rows.to_dict("records")]
+    stated = read_views(options.views) if options.views else None
+    found, said = subject_images(source, stated, options.workers)
     notes += said
-    jobs = [(image, runs[image.view].preparation, options.limits) for image in found if image.view in runs]
-    if not jobs:
+    wanted = [Wanted(i.key, i.view, i.path, runs[i.view].preparation) for i in found if i.view in runs]
+    if not wanted:
         raise RunError(f"{source}: has {', '.join(sorted({i.view for i in found}))}, the runs are of {', '.join(runs)}")
-    return _from_files(jobs, options, notes), len(jobs)
+    return wanted
 
 
-def _from_rows(dataset: Dataset, rows: list[dict[Any, str]]) -> Iterator[ExamImage]:
-    for row in rows:
-        pixels = read_png16(dataset.root / row["file"])
-        original = pixels.astype(np.float32) / np.float32(65535)
-        key = row["subject_id"], row["exam_id"]
-        yield ExamImage(key, View(row["view"]), original, pixels, None, row["image_id"], _mm_of(row, len(pixels)))
+def _of_row(root: Path, row: dict[Any, str]) -> Wanted:
+    key = row["subject_id"], row["exam_id"]
+    return Wanted(key, View(row["view"]), root / row["file"], None, row["image_id"], _crop_mm(row))
 
 
-def _mm_of(row: dict[Any, str], rows: int) -> float:
-    """Height of a prepared pixel: the source's spacing, as many times as the crop was made smaller.
-
-    0 for a tile or patch: the crop is its mammogram's.
-    """
+def _crop_mm(row: dict[Any, str]) -> float:
+    """Height of what the prepared image shows; 0 for a tile or patch: the crop is its mammogram's."""
     if row.get("size_px"):
         return 0.0
     spacing, crop = row["pixel_spacing_mm"], row["crop_height"] or row["source_height"]
-    return float(spacing) * float(crop) / rows if spacing and crop else 0.0
+    return float(spacing) * float(crop) if spacing and crop else 0.0
 
 
-def _from_files(
-    jobs: list[tuple[SubjectImage, Preparation, Limits]], options: ExplainOptions, notes: list[str]
-) -> Iterator[ExamImage]:
-    for outcome in spread(_read, jobs, options.workers, options.limits.seconds):
-        image = outcome.item[0]
+def read_images(
+    images: Sequence[Wanted], options: ExplainOptions, notes: list[str], worker: bool = False
+) -> Iterator[ExamImage | None]:
+    """Read images; files as they came in worker processes. One that fails is None, with a note.
+
+    Args:
+        images: all of a dataset, or all files as they came.
+        options: workers and limits.
+        notes: added to.
+        worker: whether this process is a worker: it reads files as they came itself.
+    """
+    files = files_of(images, options)
+    if not files:
+        for image in images:
+            pixels = read_png16(image.path)
+            original = pixels.astype(np.float32) / np.float32(65535)
+            mm = image.crop_mm / len(pixels)
+            yield ExamImage(image.key, image.view, original, pixels, None, image.image_id, mm)
+        return
+    read = one_by_one(both_ways, files) if worker else spread(both_ways, files, options.workers, options.limits.seconds)
+    for image, outcome in zip(images, read, strict=True):
         if outcome.value is None:
             notes.append(f"left out: {outcome.error}")
+            yield None
         else:
-            pixels, prepared, placement, mm = outcome.value
-            yield ExamImage(image.key, image.view, pixels, prepared, placement, mm_per_pixel=mm)
+            made = outcome.value
+            yield ExamImage(
+                image.key, image.view, made.original, made.prepared, made.placement, mm_per_pixel=made.mm_per_pixel
+            )
 
 
-def _read(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[Grey, NDArray[np.uint16], Placement, float]:
-    image, preparation, limits = job
-    mammogram = read_mammogram(image.path, preparation, limits)
-    prepared = prepare_pixels(mammogram, preparation, image.view)
-    mm = (mammogram.facts.pixel_spacing_mm or 0.0) * mammogram.reduction
-    return mammogram.pixels, prepared.pixels, prepared.placement, mm
+def files_of(images: Sequence[Wanted], options: ExplainOptions) -> list[RawFile]:
+    """The files as they came among images."""
+    return [RawFile(one.path, one.view, one.preparation, options.limits) for one in images if one.preparation]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +24,54 @@ from ensemble_mammo.merit.localisation import Localised, energy_inside, localise
 from ensemble_mammo.records.files import written_beside
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_mask
-from ensemble_mammo.records.subject import View
-from ensemble_mammo.stages.explain.images import ExamImage
+from ensemble_mammo.stages.explain.images import ExamImage, Wanted
 from ensemble_mammo.stages.explain.options import ExplainOptions, MapFiles
 from ensemble_mammo.stages.explain.summary import write_measures
 
 Mask = NDArray[np.bool_]
 
 
-class Measuring:
-    """Measures map after map, holds a row an image, and writes them at the end."""
+@dataclass(frozen=True)
+class Asked:
+    """What is measured of one image."""
 
-    def __init__(
-        self, source: Dataset | Path, runs: Mapping[View, LoadedRun], out: Path, options: ExplainOptions, total: int
-    ) -> None:
-        """Find the masks of a dataset's lesions, and draw which of `total` images get the slow measures."""
-        self.root = source.root if isinstance(source, Dataset) else source
-        self.lesions = source.lesions() if isinstance(source, Dataset) else pd.DataFrame({"image_id": [], "mask": []})
-        self.runs, self.out, self.options = runs, out, options
-        count = min(options.measure_images or total, total)
-        drawn = np.random.default_rng(options.seed).choice(total, count, replace=False)
-        self.slow = frozenset(int(place) for place in drawn)
-        self.rows: list[dict[str, Any]] = []
-        self.likeness: list[dict[str, Any]] = []
+    masks: tuple[str, ...]
+    "files of its lesions' masks, relative to the dataset"
+    lesions: int
+    "how many lesions it has, with a mask or without"
+    slow: bool
+    "whether it gets the slow measures"
 
-    def add(self, image: ExamImage, made: ActivationMap, files: MapFiles, run: LoadedRun) -> None:
+
+@dataclass(frozen=True)
+class Measured:
+    """The measures of one map."""
+
+    row: dict[str, Any]
+    "of measures.csv"
+    likeness: tuple[dict[str, Any], ...]
+    "how alike the maps of shuffled weights are"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measures a map, and draws it with the lesion's outline."""
+
+    root: Path
+    "of the dataset, or the subject's folder"
+    out: Path
+    "the folder of the maps"
+    options: ExplainOptions
+    "method, tolerance, seed"
+
+    def __call__(
+        self, asked: Asked, image: ExamImage, made: ActivationMap, files: MapFiles, run: LoadedRun
+    ) -> Measured:
         """Measure one map of a run, over the prepared image."""
         pixels = image.prepared.astype(np.float32) / np.float32(65535)
         breast = found_breast(pixels)
         notes = [] if breast is not None else ["no breast found: the whole image counts as one"]
-        lesion = self._lesion(image, made.over_image.shape, notes)
+        lesion = self._lesion(asked, made.over_image.shape, notes)
         overlap = Localised.undefined("no mask")
         if lesion is not None:
             overlap = localised(made.over_image, lesion, breast, self.options.tolerance_px)
@@ -62,40 +81,20 @@ class Measuring:
         row = _row(files, self.options.method, overlap)
         row["mask"] = "breast" if lesion is None else "lesion"
         row["energy_breast"] = energy_inside(made.over_image, breast) if breast is not None else math.nan
-        if len(self.rows) in self.slow:
-            row |= self._slow(run, image, made, breast, notes, row)
+        likeness: list[dict[str, Any]] = []
+        if asked.slow:
+            row |= self._slow(run, image, made, breast, notes)
+            likeness = self._likeness(run, image, made, breast, row)
         row["note"] = "; ".join(dict.fromkeys(notes))
-        self.rows.append(row)
+        return Measured(row, tuple(likeness))
 
-    def write(self, out: Path, notes: Sequence[str] = ()) -> None:
-        """Write measures.csv and measures.json."""
-        run = next(iter(self.runs.values()))
-        about = {
-            "method": self.options.method,
-            "task": run.task.name,
-            "class": self.options.class_name or "predicted",
-            "seed": self.options.seed,
-            "resamples": self.options.resamples,
-            "tolerance_px": self.options.tolerance_px,
-            "prepared_height_px": run.preparation.height,
-            "deletion_fill": self.options.deletion_fill,
-            "steps": CurveOptions.steps,
-            "random_orders": CurveOptions.random_orders,
-            "blur": CurveOptions.blur,
-            "classless": self.options.method in CLASSLESS,
-            "remarks": list(notes),
-        }
-        write_measures(out, self.rows, self.likeness, about)
-
-    def _lesion(self, image: ExamImage, shape: tuple[int, ...], notes: list[str]) -> Mask | None:
+    def _lesion(self, asked: Asked, shape: tuple[int, ...], notes: list[str]) -> Mask | None:
         """All lesions of an image in one mask; None where none has a mask."""
-        own = self.lesions[self.lesions["image_id"] == image.image_id]
-        files = [name for name in own["mask"] if name]
-        if len(files) < len(own):
-            notes.append("some of its lesions have no outline" if files else "no lesion of it has an outline")
-        if not files:
+        if len(asked.masks) < asked.lesions:
+            notes.append("some of its lesions have no outline" if asked.masks else "no lesion of it has an outline")
+        if not asked.masks:
             return None
-        masks = {name: read_mask(self.root / name) for name in files}
+        masks = {name: read_mask(self.root / name) for name in asked.masks}
         if wrong := [f"{name} {mask.shape}" for name, mask in masks.items() if mask.shape != shape]:
             raise DatasetError(
                 f"{self.root}: {'; '.join(wrong)}: expected {shape} as the prepared image; prepare the dataset again"
@@ -103,24 +102,19 @@ class Measuring:
         return np.asarray(np.logical_or.reduce(list(masks.values())))
 
     def _slow(
-        self,
-        run: LoadedRun,
-        image: ExamImage,
-        made: ActivationMap,
-        breast: Mask | None,
-        notes: list[str],
-        row: dict[str, Any],
+        self, run: LoadedRun, image: ExamImage, made: ActivationMap, breast: Mask | None, notes: list[str]
     ) -> dict[str, Any]:
-        seed = self.options.seed
-        curves = CurveOptions(deletion_fill=self.options.deletion_fill, seed=seed)
+        curves = CurveOptions(deletion_fill=self.options.deletion_fill, seed=self.options.seed)
         areas = faithfulness(run, image.prepared, made, breast, curves)
         notes += [areas.reason] if areas.reason else []
-        check = randomisation_check(run, image.prepared, made, self.options.method, breast, seed)
-        who = {name: row[name] for name in ("subject_id", "exam_id", "view")}
-        self.likeness += [
-            who | {"shuffled": step, "spearman": one.spearman, "ssim": one.ssim} for step, one in check.items()
-        ]
         return {name: getattr(areas, name) for name in ("deletion", "deletion_random", "insertion", "insertion_random")}
+
+    def _likeness(
+        self, run: LoadedRun, image: ExamImage, made: ActivationMap, breast: Mask | None, row: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        check = randomisation_check(run, image.prepared, made, self.options.method, breast, self.options.seed)
+        who = {name: row[name] for name in ("subject_id", "exam_id", "view")}
+        return [who | {"shuffled": step, "spearman": one.spearman, "ssim": one.ssim} for step, one in check.items()]
 
     def _draw(self, pixels: NDArray[np.float32], map_: NDArray[np.float32], lesion: Mask, raw: Path) -> None:
         """The map over the image, with the outline of the lesions."""
@@ -128,6 +122,40 @@ class Measuring:
         drawn = draw_contours(overlay(pixels, map_), lines, colours="cool", width=max(2, round(len(pixels) / 300)))
         with written_beside(raw.with_name(f"{raw.stem}_lesion.png")) as beside:
             Image.fromarray(drawn).save(beside, format="PNG", compress_level=1)
+
+
+def asked_of(source: Dataset | Path, images: Sequence[Wanted], options: ExplainOptions) -> list[Asked]:
+    """What is measured of each image: its lesions' masks, and the slow measures of those drawn by chance."""
+    lesions = source.lesions() if isinstance(source, Dataset) else pd.DataFrame({"image_id": [], "mask": []})
+    masks = {str(name): own["mask"].tolist() for name, own in lesions.groupby("image_id")}
+    count = min(options.measure_images or len(images), len(images))
+    slow = set(np.random.default_rng(options.seed).choice(len(images), count, replace=False).tolist())
+    return [
+        Asked(tuple(name for name in own if name), len(own), place in slow)
+        for place, own in enumerate(masks.get(image.image_id, []) for image in images)
+    ]
+
+
+def write_measured(
+    out: Path, made: Sequence[Measured], run: LoadedRun, options: ExplainOptions, notes: Sequence[str] = ()
+) -> None:
+    """Write measures.csv and measures.json; `run` is one of those explained."""
+    about = {
+        "method": options.method,
+        "task": run.task.name,
+        "class": options.class_name or "predicted",
+        "seed": options.seed,
+        "resamples": options.resamples,
+        "tolerance_px": options.tolerance_px,
+        "prepared_height_px": run.preparation.height,
+        "deletion_fill": options.deletion_fill,
+        "steps": CurveOptions.steps,
+        "random_orders": CurveOptions.random_orders,
+        "blur": CurveOptions.blur,
+        "classless": options.method in CLASSLESS,
+        "remarks": list(notes),
+    }
+    write_measures(out, [one.row for one in made], [line for one in made for line in one.likeness], about)
 
 
 def _row(files: MapFiles, method: str, overlap: Localised) -> dict[str, Any]:

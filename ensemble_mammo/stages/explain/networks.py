@@ -51,6 +51,10 @@ class Networks:
             raise RunError(f"subject {subject!r}: every fold of {view} learned from her; name one fold to explain her")
         return unseen
 
+    def every(self) -> list[LoadedRun]:
+        """Each of them once: a pooled one stands under several views."""
+        return list({id(run): run for own in self.runs.values() for run in own}.values())
+
     def notes(self, source: Dataset | Path, options: ExplainOptions) -> list[str]:
         """What must be said of subjects whom the networks know."""
         if not isinstance(source, Dataset):
@@ -68,9 +72,10 @@ def networks_at(models: Path, source: Dataset | Path, options: ExplainOptions) -
         RunError: several of one view, and not all say whom they learned from, or the source is no dataset.
         DatasetError: a class to explain that the task does not have.
     """
+    device = options.device if options.engine.name == "local" else "cpu"  # beside a cluster, which computes
     several = [own for own in runs_in(models).values() if len(own) > 1]
     own = own_ids(source.table) if isinstance(source, Dataset) else {}
-    found = Networks(load_runs(models, device=resolve_device(options.device)), own)
+    found = Networks(load_runs(models, device=resolve_device(device)), own)
     if any(run.recipe.network.name == HAND_FEATURES for run in found.first.values()):
         raise RunError(
             f"{models}: a run of hand-made features, which measure the whole breast: there is no map to draw"

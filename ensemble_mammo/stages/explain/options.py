@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.learning.cam import METHODS
 from ensemble_mammo.merit.intervals import RESAMPLES
@@ -28,7 +29,12 @@ class ExplainOptions:
     device: str = "auto"
     "cpu, cuda or auto"
     workers: int = 0
-    "processes that read files; 0: one a core"
+    "processes that read files; 0: one a core. On a cluster: how many work at once; 0: as many as there is room for"
+    engine: Engine = LOCAL
+    "where it is computed; on a cluster the workers read the images and write the maps, too"
+    threads: int = 0
+    """processor cores that a network computes with, on every engine; 0: as many as torch takes on this machine. Maps
+    depend on them in the last digits"""
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
     other_source: bool = False
@@ -56,8 +62,8 @@ class ExplainOptions:
             raise ValueError(f"method {self.method!r} is not one of {', '.join(METHODS)}")
         if not self.levels or not all(0 < level < 1 for level in self.levels):
             raise ValueError(f"contour levels {self.levels} must lie between 0 and 1")
-        if min(self.measure_images, self.resamples, self.tolerance_px) < 0:
-            raise ValueError("images to measure, resamples and tolerance must be 0 or more")
+        if min(self.measure_images, self.resamples, self.tolerance_px, self.threads) < 0:
+            raise ValueError("images to measure, resamples, tolerance and threads must be 0 or more")
         if self.boxes and not self.html:
             raise ValueError("boxes are shown on reader pages: add --html")
         if self.deletion_fill not in ("blur", "black"):

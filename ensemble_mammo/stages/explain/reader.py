@@ -47,56 +47,55 @@ _MAP_ROWS_PX = 512
 Boxes = Mapping[tuple[str, str, View], tuple[FoundBox, ...]]
 
 
-@dataclass
-class Pages:
-    """The reader pages of one call: each exam is added, the list is written at the end."""
+@dataclass(frozen=True)
+class Page:
+    """A page that was written."""
 
-    task: Task
-    "of the networks"
-    out: Path
-    "the folder of the maps"
-    options: ExplainOptions
-    "method and boxes"
+    entry: IndexEntry
+    "its line in the list"
+    boxed: int
+    "how many boxes it shows"
 
-    def __post_init__(self) -> None:
-        """Read the boxes, if there are any, before anything is explained."""
-        self.boxes: Boxes = boxes_from_json(self.options.boxes) if self.options.boxes else {}
-        self.boxed = 0
-        self.entries: list[IndexEntry] = []
 
-    def add(self, exam: Sequence[Shown]) -> None:
-        """Write the page of an exam beside its maps."""
-        key = exam[0].image.key
-        levels = _levels(exam, self.task)
-        first: dict[View, Shown] = {}
-        for shown in exam:
-            first.setdefault(shown.image.view, shown)
-        views = {view: _view(shown, self.boxes.get((*key, view), ()), self.task) for view, shown in first.items()}
-        self.boxed += sum(len(view.boxes) for view in views.values())
-        scores = {level: dict(zip(p.classes, map(float, p.scores[0]), strict=True)) for level, p in levels.items()}
-        title = key[0] if key[1] == "1" else f"{key[0]}, exam {key[1]}"
-        method = f"{self.options.method}; 1 is each view's own highest"
-        breasts = {str(side): scores[side] for side in Side if side in scores}
-        page = reader_page(ReaderExam(title, self.task, views, breasts, scores[SUBJECT], method, _notes(exam)))
-        path = (self.out / exam[0].files.raw).parent / READER
-        write_text(path, page)
-        best = max(scores[SUBJECT], key=scores[SUBJECT].__getitem__)
-        place = path.relative_to(self.out).as_posix()
-        self.entries.append(IndexEntry(title, place, best, scores[SUBJECT][best], len(views)))
+def boxes_of(options: ExplainOptions) -> Boxes:
+    """The boxes that are to be shown, read before anything is explained."""
+    return boxes_from_json(options.boxes) if options.boxes else {}
 
-    def finish(self) -> None:
-        """Write the list.
 
-        Raises:
-            PredictionError: boxes of exams that were not explained, so that none of the boxes was shown.
-        """
-        if self.boxes and not self.boxed:
-            subject, exam, view = next(iter(self.boxes))
-            raise PredictionError(
-                f"{self.options.boxes}: none of its {len(self.boxes)} images was explained, the first being subject "
-                f"{subject!r}, exam {exam!r}, {view}; write ids as the predictions have them"
-            )
-        write_text(self.out / INDEX, reader_index(self.entries, self.task))
+def write_page(exam: Sequence[Shown], boxes: Boxes, task: Task, out: Path, method: str) -> Page:
+    """Write the page of an exam beside its maps."""
+    key = exam[0].image.key
+    levels = _levels(exam, task)
+    first: dict[View, Shown] = {}
+    for shown in exam:
+        first.setdefault(shown.image.view, shown)
+    views = {view: _view(shown, boxes.get((*key, view), ()), task) for view, shown in first.items()}
+    scores = {level: dict(zip(p.classes, map(float, p.scores[0]), strict=True)) for level, p in levels.items()}
+    title = key[0] if key[1] == "1" else f"{key[0]}, exam {key[1]}"
+    said = f"{method}; 1 is each view's own highest"
+    breasts = {str(side): scores[side] for side in Side if side in scores}
+    page = reader_page(ReaderExam(title, task, views, breasts, scores[SUBJECT], said, _notes(exam)))
+    path = (out / exam[0].files.raw).parent / READER
+    write_text(path, page)
+    best = max(scores[SUBJECT], key=scores[SUBJECT].__getitem__)
+    place = path.relative_to(out).as_posix()
+    entry = IndexEntry(title, place, best, scores[SUBJECT][best], len(views))
+    return Page(entry, sum(len(view.boxes) for view in views.values()))
+
+
+def write_index(pages: Sequence[Page], boxes: Boxes, task: Task, out: Path, options: ExplainOptions) -> None:
+    """Write the list.
+
+    Raises:
+        PredictionError: boxes of exams that were not explained, so that none of the boxes was shown.
+    """
+    if boxes and not any(page.boxed for page in pages):
+        subject, exam, view = next(iter(boxes))
+        raise PredictionError(
+            f"{options.boxes}: none of its {len(boxes)} images was explained, the first being subject "
+            f"{subject!r}, exam {exam!r}, {view}; write ids as the predictions have them"
+        )
+    write_text(out / INDEX, reader_index([page.entry for page in pages], task))
 
 
 def _levels(exam: Sequence[Shown], task: Task) -> dict[str, Predictions]:

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ensemble_mammo.archives.subjects import SubjectImage, all_subject_images, subject_images
+from ensemble_mammo.archives.subjects import all_subject_images, subject_images
 from ensemble_mammo.archives.tables import read_views
 from ensemble_mammo.errors import DatasetError, RunError
-from ensemble_mammo.execution.local import spread
-from ensemble_mammo.imaging.prepared import prepare_file
-from ensemble_mammo.imaging.read import Limits
+from ensemble_mammo.execution.engine import spread
+from ensemble_mammo.execution.local import Outcome, cores, one_by_one
+from ensemble_mammo.imaging.raw import RawFile, prepared_of
 from ensemble_mammo.learning.checkpoint import CROSSVAL, LoadedRun, read_crossval
 from ensemble_mammo.learning.provenance import are_marked, subjects_seen
+from ensemble_mammo.learning.scores import Fitted
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.png16 import read_png16
 from ensemble_mammo.records.preparation import Preparation
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.stages.predict.options import PredictOptions
 
+AHEAD = 2
+"""Batches that are read while one is computed with."""
 
-@dataclass(frozen=True)
-class Input:
-    """One prepared image on its way into a network."""
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image that is to be predicted."""
 
     key: tuple[str, str]
+    "subject and exam"
     view: View
-    pixels: NDArray[np.uint16]
+    "its projection"
+    path: Path
+    "the file"
     collection: str = ""
+    "whose last layer is asked, of networks with several"
+    preparation: Preparation | None = None
+    "what is done to a file as it came; None: a dataset's image, prepared already"
+
+
+Batch = tuple[Wanted, ...]
+"""Images of one view and collection, computed at once."""
+Fitting = Callable[[Wanted, NDArray[np.uint16]], Fitted]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What was read of a batch."""
+
+    images: Batch
+    "those that could be read"
+    fitted: tuple[Fitted, ...]
+    "a network's inputs of each"
+    left_out: tuple[str, ...] = ()
+    "a note on each of the others"
+    said: tuple[str, ...] = ()
+    "notes of the images that were read; the same one may come several times"
 
 
 def name_of(source: Dataset | Path) -> str:
@@ -42,7 +73,7 @@ def name_of(source: Dataset | Path) -> str:
 
 
 def seen_subjects(
-    dataset: Dataset, models: Sequence[Path], runs: Mapping[View, list[LoadedRun]], options: PredictOptions
+    dataset: Dataset, models: Sequence[Path], runs: Mapping[View, Sequence[LoadedRun]], options: PredictOptions
 ) -> set[str]:
     """The subjects to be predicted that these networks learned from, as far as the runs say it.
 
@@ -75,10 +106,10 @@ def _rows(dataset: Dataset, options: PredictOptions) -> pd.DataFrame:
     return rows if options.subjects is None else rows[rows["subject_id"].isin(sorted(options.subjects))]
 
 
-def from_dataset(
-    dataset: Dataset, runs: Mapping[View, list[LoadedRun]], options: PredictOptions
-) -> tuple[Iterator[Input], int]:
-    """The prepared images of a dataset of the views that the runs know, and how many there are.
+def wanted_of_dataset(
+    dataset: Dataset, runs: Mapping[View, Sequence[LoadedRun]], options: PredictOptions
+) -> list[Wanted]:
+    """The prepared images of a dataset of the views that the runs know.
 
     Raises:
         DatasetError: none in the split that was asked for.
@@ -90,42 +121,108 @@ def from_dataset(
         raise DatasetError(
             f"{dataset.root}: no image in split {options.split!r} of the views {', '.join(runs)} (has {have})"
         )
-
-    def stream() -> Iterator[Input]:
-        for row in rows.to_dict("records"):
-            pixels = read_png16(dataset.root / row["file"])
-            yield Input((row["subject_id"], row["exam_id"]), View(row["view"]), pixels, row["collection"])
-
-    return stream(), len(rows)
+    columns = (rows[name] for name in ("subject_id", "exam_id", "view", "file", "collection"))
+    return [
+        Wanted((subject, exam), View(view), dataset.root / file, collection)
+        for subject, exam, view, file, collection in zip(*columns, strict=True)
+    ]
 
 
-def from_folders(
-    root: Path, runs: Mapping[View, list[LoadedRun]], options: PredictOptions, notes: list[str]
-) -> tuple[Iterator[Input], int]:
-    """The images of one subject's folder, or of many, prepared as the networks learnt; notes are added to."""
+def wanted_of_folders(
+    root: Path, runs: Mapping[View, Sequence[LoadedRun]], options: PredictOptions, notes: list[str]
+) -> list[Wanted]:
+    """The images of one subject's folder, or of many, to be prepared as the networks learnt; notes are added to."""
     views = read_views(options.views) if options.views else None
-    images, said = (all_subject_images if options.many else subject_images)(root, views, options.workers)
+    if options.many:
+        images, said = all_subject_images(root, views, options.workers, options.engine)
+    else:
+        images, said = subject_images(root, views, options.workers)
     notes += said
-    known = [image for image in images if image.view in runs]
     notes += [f"{i.key[0]}/{i.source}: no network for {i.view} in the runs" for i in images if i.view not in runs]
-    jobs = [(image, runs[image.view][0].preparation, options.limits) for image in known]
+    return [
+        Wanted(image.key, image.view, image.path, preparation=runs[image.view][0].preparation)
+        for image in images
+        if image.view in runs
+    ]
 
-    def stream() -> Iterator[Input]:
-        of_images: Counter[str] = Counter()
-        for outcome in spread(_prepare, jobs, options.workers, options.limits.seconds):
-            image = outcome.item[0]
+
+def batches_of(images: Sequence[Wanted], size: int) -> list[Batch]:
+    """Batches of one view and collection each, in the order in which they become full; rests come last."""
+    filling: dict[tuple[View, str], list[Wanted]] = {}
+    batches: list[Batch] = []
+    for image in images:
+        kind = image.view, image.collection
+        own = filling.setdefault(kind, [])
+        own.append(image)
+        if len(own) == size:
+            batches.append(tuple(filling.pop(kind)))
+    return [*batches, *(tuple(own) for own in filling.values())]
+
+
+def read_batches(batches: Sequence[Batch], fitting: Fitting, options: PredictOptions, worker: bool) -> Iterator[Pixels]:
+    """Read batch after batch, the next ones while one is computed with.
+
+    Args:
+        batches: what is read.
+        fitting: makes a network's inputs of a prepared image.
+        options: workers and limits.
+        worker: whether this process is a worker: it reads files as they came itself.
+
+    Yields:
+        One for each batch, without the images that cannot be read.
+
+    Raises:
+        DatasetError: a prepared image is missing or damaged.
+    """
+    files = files_of([image for batch in batches for image in batch], options)
+    if not files:
+        return _prepared(batches, fitting, options.workers or cores())
+    if worker:
+        return _as_they_came(batches, one_by_one(prepared_of, files), fitting)
+    return _as_they_came(batches, spread(prepared_of, files, options.workers, options.limits.seconds), fitting)
+
+
+def files_of(images: Sequence[Wanted], options: PredictOptions) -> list[RawFile]:
+    """The files as they came among images."""
+    return [
+        RawFile(image.path, image.view, image.preparation, options.limits)
+        for image in images
+        if image.preparation is not None
+    ]
+
+
+def _prepared(batches: Sequence[Batch], fitting: Fitting, threads: int) -> Iterator[Pixels]:
+    """Read by threads: decoding and resizing leave Python's lock alone, and nothing is copied between processes."""
+
+    def read(image: Wanted) -> Fitted:
+        return fitting(image, read_png16(image.path))
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="images") as pool:
+        coming = ([pool.submit(read, image) for image in batch] for batch in batches)
+        ahead = deque(islice(coming, AHEAD))
+        try:
+            for batch in batches:
+                fitted = tuple(one.result() for one in ahead.popleft())
+                ahead.extend(islice(coming, 1))
+                yield Pixels(batch, fitted)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _as_they_came(
+    batches: Sequence[Batch],
+    outcomes: Iterator[Outcome[RawFile, tuple[NDArray[np.uint16], tuple[str, ...]]]],
+    fitting: Fitting,
+) -> Iterator[Pixels]:
+    for batch in batches:
+        read, fitted = list[Wanted](), list[Fitted]()
+        left_out, said = list[str](), list[str]()
+        for image, outcome in zip(batch, outcomes, strict=False):  # the next batch goes on with the outcomes
             if outcome.value is None:
-                notes.append(f"left out: {outcome.error}")
+                left_out.append(f"left out: {outcome.error}")
                 continue
             pixels, own = outcome.value
-            of_images.update(own)
-            yield Input(image.key, image.view, pixels)
-        notes.extend(f"{note} (images: {count})" for note, count in of_images.most_common())
-
-    return stream(), len(jobs)
-
-
-def _prepare(job: tuple[SubjectImage, Preparation, Limits]) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
-    image, preparation, limits = job
-    file = prepare_file(image.path, preparation, limits, image.view)
-    return file.prepared.pixels, (*file.facts.notes, *file.prepared.notes)
+            read.append(image)
+            fitted.append(fitting(image, pixels))
+            said += own
+        yield Pixels(tuple(read), tuple(fitted), tuple(left_out), tuple(said))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.execution.engine import LOCAL, Engine
 from ensemble_mammo.imaging.read import Limits
 from ensemble_mammo.merit.calls import HALF, Acting, called_classes
 from ensemble_mammo.merit.fusion import Fused, Fusion
@@ -43,7 +44,12 @@ class PredictOptions:
     batch_size: int = 8
     "images a step"
     workers: int = 0
-    "processes that read files; 0: one a core"
+    "processes that read files; 0: one a core. On a cluster: how many work at once; 0: as many as there is room for"
+    engine: Engine = LOCAL
+    "where it is computed; on a cluster the workers read the images, too"
+    threads: int = 0
+    """processor cores that a network computes with, on every engine; 0: as many as torch takes on this machine. Scores
+    depend on them in the last digits"""
     limits: Limits = field(default_factory=Limits)
     "what one file may cost"
     task: str = ""
@@ -73,6 +79,8 @@ class PredictOptions:
         Raises:
             PredictionError: which, what was found, what was expected.
         """
+        if self.threads < 0:
+            raise PredictionError(f"threads {self.threads}: expected a number of processor cores, or 0")
         if not 0 < self.threshold < 1:
             raise PredictionError(f"threshold {self.threshold:g}: expected a score between 0 and 1, such as 0.3")
         low, high = CONTRASTS_BETWEEN

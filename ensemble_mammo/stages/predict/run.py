@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble_mammo.errors import DatasetError, PredictionError
-from ensemble_mammo.execution.progress import track
-from ensemble_mammo.learning.checkpoint import LoadedRun, load_runs
+import torch
+
+from ensemble_mammo.errors import DatasetError, PredictionError, RunError
+from ensemble_mammo.execution.engine import running
+from ensemble_mammo.learning.checkpoint import load_runs
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.looked_at import require_looked_at
 from ensemble_mammo.merit.calls import HALF
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.origin import BASELINE
-from ensemble_mammo.records.subject import ANY, View
+from ensemble_mammo.records.subject import ANY
 from ensemble_mammo.records.task import TASKS, task_named
 from ensemble_mammo.stages.predict.calibrated import calibrated, calibration_for
-from ensemble_mammo.stages.predict.inputs import from_dataset, from_folders, name_of, seen_subjects
+from ensemble_mammo.stages.predict.contrasts import Runs
+from ensemble_mammo.stages.predict.inputs import name_of, seen_subjects, wanted_of_dataset, wanted_of_folders
 from ensemble_mammo.stages.predict.layers import note_of_layers
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
 from ensemble_mammo.stages.predict.scored import About, joined, score
@@ -26,7 +29,7 @@ from ensemble_mammo.stages.predict.written import PREDICTIONS, write_scores, wri
 
 def predict(
     source: Dataset | Path,
-    models: Path | Sequence[Path],
+    models: Path | Sequence[Path] | Runs,
     out: Path | None = None,
     options: PredictOptions | None = None,
 ) -> Scores:
@@ -34,7 +37,8 @@ def predict(
 
     Args:
         source: a dataset; or a folder of DICOM files or images (nested, others ignored with a note).
-        models: a folder of run folders (`<VIEW>/`, `ANY/`, or `fold-<k>/…`, whose scores are averaged), or several.
+        models: a folder of run folders (`<VIEW>/`, `ANY/`, or `fold-<k>/…`, whose scores are averaged), or several;
+            or what `load_runs` gave of them, so that exam after exam is predicted without reading them again.
         out: where the tables are written, those of a `baseline/` in the folders of models beside them; None: nowhere.
         options: which subjects, how fused.
 
@@ -44,10 +48,18 @@ def predict(
         DatasetError: no usable image; two patients or studies in one folder; another preparation.
         PredictionError: a view is missing and `require_all_views` is set; a calibration of other levels, of another
             task or of another fusion.
+        ExecutionError: the engine cannot be had, or its workers cannot do the work.
     """
     options = options or PredictOptions()
-    models = [models] if isinstance(models, Path) else list(models)
-    runs = _read_as(load_runs(models, options.task or None, resolve_device(options.device), options.only), options)
+    with running(options.engine, options.workers):
+        folders, runs = _loaded(models, options)
+        return _predict(source, folders, runs, out, options)
+
+
+def _predict(
+    source: Dataset | Path, models: Sequence[Path], loaded: Runs, out: Path | None, options: PredictOptions
+) -> Scores:
+    runs = _read_as(loaded, options)
     first = next(iter(runs.values()))[0]
     calibration = calibration_for(options, first.task, list(runs))
     if options.peers and len(first.classes) != 2:
@@ -72,10 +84,10 @@ def predict(
         )
         notes += [note for note in dict.fromkeys(said) if note]
         seen = seen_subjects(source, models, runs, options)
-        stream, total = from_dataset(source, runs, options)
+        images = wanted_of_dataset(source, runs, options)
     else:
-        stream, total = from_folders(source, runs, options, notes)
-    keys, scores = score(track(stream, total, "predict"), runs, options)
+        images = wanted_of_folders(source, runs, options, notes)
+    keys, scores = score(images, runs, options, notes)
     if not keys:
         raise DatasetError(
             f"{name_of(source)}: no image of a view that the runs in {_named(models)} know; " + "; ".join(notes[:3])
@@ -101,11 +113,34 @@ def _beside(source: Dataset | Path, models: Sequence[Path], out: Path, options: 
     write_tables(predict(source, own, options=plain), out / PREDICTIONS / BASELINE, own, plain)
 
 
+def _loaded(models: Path | Sequence[Path] | Runs, options: PredictOptions) -> tuple[list[Path], Runs]:
+    """The folders of models, and the runs in them.
+
+    Raises:
+        RunError: as `load_runs`; or none of those that were loaded is wanted.
+    """
+    if not isinstance(models, Mapping):
+        folders = [models] if isinstance(models, Path) else list(models)
+        return folders, load_runs(folders, options.task or None, _device(options), options.only)
+    runs = {view: own for view, own in models.items() if view in options.only}
+    folders = list(dict.fromkeys(run.folder.parent for own in runs.values() for run in own))
+    other = sorted({run.task.name for own in runs.values() for run in own} - {options.task})
+    if not runs or (options.task and other):
+        found = f"of the task {other[0]!r}" if runs else "of no view that is wanted"
+        raise RunError(f"the runs that were loaded are {found}; load others")
+    return folders, runs
+
+
+def _device(options: PredictOptions) -> torch.device:
+    """Where this process has its networks: beside a cluster, which computes, where they cost least."""
+    return resolve_device(options.device if options.engine.name == "local" else "cpu")
+
+
 def _named(models: Sequence[Path]) -> str:
     return " and ".join(str(folder) for folder in models)
 
 
-def _read_as(runs: dict[View, list[LoadedRun]], options: PredictOptions) -> dict[View, list[LoadedRun]]:
+def _read_as(runs: Runs, options: PredictOptions) -> Runs:
     """The runs, their two classes called by those of another task where that is asked for.
 
     Raises:
@@ -126,7 +161,7 @@ def _read_as(runs: dict[View, list[LoadedRun]], options: PredictOptions) -> dict
     return {view: [replace(run, task=task, classes=task.classes) for run in of] for view, of in runs.items()}
 
 
-def _note_of_reading(runs: Mapping[View, list[LoadedRun]], options: PredictOptions) -> str:
+def _note_of_reading(runs: Runs, options: PredictOptions) -> str:
     """What must be said of networks that learned another task than the one their scores are read as."""
     run = next(iter(runs.values()))[0]
     learned = TASKS[run.recipe.task]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ensemble_mammo.errors import PredictionError
+from ensemble_mammo.execution.progress import counting
 from ensemble_mammo.learning.provenance import provenance, seen_note
-from ensemble_mammo.learning.scores import scores_of
+from ensemble_mammo.learning.travel import computing_with
 from ensemble_mammo.merit.fusion import Fusion, fuse
 from ensemble_mammo.records.predictions import Predictions, view_predictions
 from ensemble_mammo.records.subject import View
-from ensemble_mammo.stages.predict.contrasts import Runs, note_of_contrast, runs_at
-from ensemble_mammo.stages.predict.inputs import Input
-from ensemble_mammo.stages.predict.layers import asked_layers
+from ensemble_mammo.stages.predict.asked import Asked
+from ensemble_mammo.stages.predict.contrasts import Runs, note_of_contrast
+from ensemble_mammo.stages.predict.inputs import Wanted, batches_of
 from ensemble_mammo.stages.predict.options import PredictOptions, Scores
+from ensemble_mammo.stages.predict.workers import scored_by_workers
 
 Keys = Mapping[View, Sequence[tuple[str, str]]]
 OfViews = Mapping[View, Sequence[NDArray[np.float64]]]
@@ -38,8 +40,10 @@ class About:
     "how many of the subjects the networks learned from"
 
 
-def score(inputs: Iterator[Input], runs: Runs, options: PredictOptions) -> tuple[Keys, dict[float | None, OfViews]]:
-    """The ids of the images of each view, and their scores [C] at each contrast; every image is read once.
+def score(
+    images: Sequence[Wanted], runs: Runs, options: PredictOptions, notes: list[str]
+) -> tuple[Keys, dict[float | None, OfViews]]:
+    """The ids of the images of each view, and their scores [C] at each contrast; notes are added to.
 
     Returns:
         view -> (subject, exam) of each image; and contrast (None: the recipe's own) -> view -> scores, the contrast
@@ -48,28 +52,24 @@ def score(inputs: Iterator[Input], runs: Runs, options: PredictOptions) -> tuple
     Raises:
         RunError: contrasts were asked for, and a network measures hand-made features.
         PredictionError: a run has not the last layer that is asked for.
+        ExecutionError: the engine cannot be had, or a worker fails.
     """
-    settings = runs_at(runs, options)
+    asked, batches = Asked(runs, options), batches_of(images, options.batch_size)
     keys: dict[View, list[tuple[str, str]]] = defaultdict(list)
-    scores: dict[float | None, dict[View, list[NDArray[np.float64]]]] = {one: defaultdict(list) for one in settings}
-    waiting: dict[tuple[View, str], list[Input]] = defaultdict(list)
-    asked = {contrast: asked_layers(own, options.layer) for contrast, own in settings.items()}
-
-    def run_batch(view: View, layer: str) -> None:
-        items = waiting.pop((view, layer))
-        keys[view] += [item.key for item in items]
-        pixels = [item.pixels for item in items]
-        for contrast, runs_of in asked.items():
-            scores[contrast][view].extend(scores_of(runs_of(view, layer), pixels, options.flips))
-
-    for item in inputs:
-        batch = (item.view, item.collection)
-        waiting[batch].append(item)
-        if len(waiting[batch]) == options.batch_size:
-            run_batch(*batch)
-    for batch in list(waiting):
-        run_batch(*batch)
-    return keys, dict(scores)
+    scores: dict[float | None, dict[View, list[NDArray[np.float64]]]] = {at: defaultdict(list) for at in asked.runs}
+    said: Counter[str] = Counter()
+    with computing_with(options.threads) as threads, counting(len(images), "predict") as advance:
+        local = options.engine.name == "local"
+        made = asked.scored(batches) if local else scored_by_workers(batches, runs, options, threads)
+        for one in made:
+            keys[one.view] += one.keys
+            for at, own in one.scores.items():
+                scores[at][one.view].extend(own)
+            notes += one.left_out
+            said.update(one.said)
+            advance(len(one.keys) + len(one.left_out), "")
+    notes += [f"{note} (images: {count})" for note, count in said.most_common()]
+    return {view: own for view, own in keys.items() if own}, dict(scores)
 
 
 def joined(keys: Keys, scores: OfViews, contrast: float | None, about: About, fusion: Fusion) -> Scores:

@@ -21,7 +21,7 @@ class TrainOptions:
     device: str = "auto"
     "auto, cpu or cuda"
     workers: int = 0
-    "threads that read images; the result does not depend on their number"
+    "threads that read images (0: one); the result does not depend on their number"
     resume: bool = True
     "go on with an unfinished run in the folder"
     restart: bool = False
@@ -34,6 +34,8 @@ class TrainOptions:
     "learn although something stands in more than one split; run.json and the report then say so"
     progress: Callable[[Advance], None] | None = None
     "told after every batch"
+    packed: Path | None = None
+    "the folder of packed images, of a command with several trainings; None: `.packed` beside the run, then removed"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,14 @@ import pandas as pd
 from ensemble_mammo.errors import DatasetError, RecipeError
 from ensemble_mammo.learning.images import ViewImages
 from ensemble_mammo.learning.layers import layers_of
+from ensemble_mammo.learning.packed import Pack
 from ensemble_mammo.learning.schedule import needs_validation
 from ensemble_mammo.learning.start import Start
 from ensemble_mammo.learning.state import Samples
 from ensemble_mammo.records.fields import to_mapping
 from ensemble_mammo.records.manifest import MANIFEST, Dataset, place_columns
 from ensemble_mammo.records.recipe import HAND_FEATURES, Recipe
+from ensemble_mammo.records.shards import as_if_loose
 from ensemble_mammo.records.subject import ANY, View
 from ensemble_mammo.records.task import TASKS, Task
 from ensemble_mammo.stages.train.options import TrainOptions
@@ -175,7 +177,7 @@ def _check_classes(labels: pd.Series, task: Task, where: Path, name: str) -> Non
         log.warning("%s: no training image of class %s; it cannot be learned", name, ", ".join(missing))
 
 
-def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> Samples:
+def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe, pack: Pack | None = None) -> Samples:
     """The images of rows, and the place of each one's class among the network's outputs."""
     if recipe.train.imitate:
         targets = np.full(len(rows), NO_CLASS, np.int64)
@@ -187,7 +189,7 @@ def samples_of(dataset: Dataset, rows: pd.DataFrame, recipe: Recipe) -> Samples:
     else:
         classes = TASKS[recipe.task].classes
         targets = np.array([classes.index(label) for label in rows[recipe.task]], dtype=np.int64)
-    return Samples(ViewImages(dataset.root, rows, recipe.input, recipe.train.cache_gb), targets)
+    return Samples(ViewImages(dataset.root, rows, recipe.input, pack), targets)
 
 
 def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, recipe: Recipe, start: Start | None) -> str:
@@ -202,5 +204,6 @@ def fingerprint_of(parts: dict[str, pd.DataFrame], dataset: Dataset, recipe: Rec
     for name, rows in parts.items():
         known = [column for column in columns if column in rows]  # a network that imitates needs no labels
         known += place_columns(rows)
-        digest.update(f"\n{name}\n".encode() + rows[known].to_csv(index=False, lineterminator="\n").encode())
+        alike = rows.assign(file=as_if_loose(rows))[known]
+        digest.update(f"\n{name}\n".encode() + alike.to_csv(index=False, lineterminator="\n").encode())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ensemble_mammo.errors import RecipeError, RunError
-from ensemble_mammo.learning import loop, record
+from ensemble_mammo.execution.ranks import ranks_here
+from ensemble_mammo.learning import loop, parallel, record
 from ensemble_mammo.learning.checkpoint import CHECKSUM, CROSSVAL, RECIPE, WEIGHTS, Passport, load_run, read_info
 from ensemble_mammo.learning.device import repeatable, resolve_device, resolve_precision
 from ensemble_mammo.learning.events import Board
@@ -20,8 +22,10 @@ from ensemble_mammo.learning.imitation import Teacher, imitation_of, teacher_of
 from ensemble_mammo.learning.layers import output_names
 from ensemble_mammo.learning.logistic import logistic_lesson
 from ensemble_mammo.learning.objective import aims_of, loss_weights
+from ensemble_mammo.learning.packed import PACKED, pack_of, packs_in
 from ensemble_mammo.learning.start import start_of
 from ensemble_mammo.learning.state import Judgement, Lesson, Row, Samples, Setting, State
+from ensemble_mammo.learning.stopping import Stopped, asked_to_stop
 from ensemble_mammo.records.files import write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
@@ -30,6 +34,7 @@ from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved, with_layers
+from ensemble_mammo.stages.train.divided import require_divisible
 from ensemble_mammo.stages.train.floor import floor_facts
 from ensemble_mammo.stages.train.options import TrainOptions, TrainResult
 from ensemble_mammo.stages.train.rows import (
@@ -50,7 +55,8 @@ def train(
     """Train one view's network into `out/<VIEW>/`, or a pooled one, on the images of all views, into `out/ANY/`.
 
     A finished run of the same recipe, data and seed is returned as it is; an unfinished one is resumed,
-    on a processor to the same bits as if it had never stopped.
+    on a processor to the same bits as if it had never stopped. Processes that torchrun started share every batch; the
+    first of them alone writes. SIGTERM saves the state at the next step.
 
     Args:
         dataset: as `prepare` writes it.
@@ -64,13 +70,23 @@ def train(
         RecipeError: the recipe needs validation images and there are none, names no network, or is pooled and a view
             is given (or the other way round).
         RunError: the folder holds another run.
-        TrainingError: the loss is no longer finite, or the device is missing.
+        TrainingError: the loss is no longer finite, the device is missing, or another process of the training is gone.
+        ExecutionError: several processes, and a recipe that is not divided among them.
         WeightsError: pre-trained weights are missing.
+        Stopped: SIGTERM came.
     """
-    options = options or TrainOptions()
+    options, ranks = options or TrainOptions(), ranks_here()
+    parallel.join(ranks.rank, ranks.world)
+    kept = options.packed if ranks.is_first else options.packed or out / PACKED  # the first removes it
+    with parallel.among_others(), packs_in(out, kept) as packed:
+        return _train(dataset, view, recipe, out, replace(options, packed=packed))
+
+
+def _train(dataset: Dataset, view: View | None, recipe: Recipe, out: Path, options: TrainOptions) -> TrainResult:
+    """What `train` does, with a folder of packed images."""
     _require_scope(view, recipe)
     task, folder = TASKS[recipe.task], out / name_of(view)
-    device = resolve_device(options.device)
+    device = parallel.own_device(resolve_device(options.device), ranks_here().local)
     leaks = _leaks(dataset, options)
     recipe = with_layers(recipe, dataset)
     parts = rows_of(dataset, view, recipe, options)
@@ -84,11 +100,13 @@ def train(
         leaks += leaks_of_start(start, dataset, parts, options)
         for note in notes_of_start(start, dataset, recipe):
             log.warning("%s", note)
-    samples = {name: samples_of(dataset, rows, recipe) for name, rows in parts.items()}
+    pack = pack_of(dataset, recipe.input, options.packed, recipe.train.cache_gb)
+    samples = {name: samples_of(dataset, rows, recipe, pack) for name, rows in parts.items()}
     recipe = resolved(recipe, samples["train"], start)
     passport = Passport(recipe, view, task.classes, dataset.preparation)
     identity = record.Identity(passport, options.seed, fingerprint_of(parts, dataset, recipe, start))
-    if _is_finished(folder, identity, options):
+    require_divisible(identity, len(samples["train"].targets))
+    if parallel.by_first(lambda: _is_finished(folder, identity, options)):
         log.info("%s: finished already with this recipe, data and seed; taken as it is", folder)
     else:
         weights = loss_weights(samples["train"].targets, len(task.classes), recipe)
@@ -104,8 +122,13 @@ def train(
             _lesson_of(recipe, teacher),
             aims.to(device) if aims else None,
         )
-        with repeatable(device):
-            _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
+        at_once = setting.lesson is not None  # it never asks
+        with repeatable(device), asked_to_stop(at_once, to_the_end=parallel.world() > 1) as asked:
+            setting = replace(setting, stop=asked)
+            if parallel.rank():
+                _take_part(folder, samples, setting, identity)
+            else:
+                _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
     return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
 
 
@@ -146,11 +169,8 @@ def _run(
 ) -> None:
     """Train from the state in the folder, or from the start, to the end."""
     classes = output_names(setting.recipe.network, identity.passport.classes)
-    state = loop.begin(setting, len(identity.passport.classes))
+    state = _begun(folder, setting, identity)
     write_text(folder / RECIPE, recipe_to_toml(setting.recipe))
-    if (folder / record.STATE).is_file():
-        record.read_state(folder, state, setting)
-        log.info("%s: resumed after epoch %d", folder, state.epoch)
     counts = {name: _counts(part.targets, classes) for name, part in samples.items()}
 
     def about(status: str) -> dict[str, Any]:
@@ -166,20 +186,44 @@ def _run(
     record.write_info(folder, about("running"))
     board = Board(folder / record.EVENTS, state.epoch)
     try:
-        if not state.epoch:
+        if not (state.epoch or state.part.batches):
             board.show_samples(samples["train"], setting.recipe.augment, setting.seed)
         watched = replace(setting, progress=board.watching(setting.progress))
-        loop.fit(state, samples["train"], samples["val"], watched, at_epoch_end)
+        with parallel.among_others():
+            loop.fit(state, samples["train"], samples["val"], watched, at_epoch_end)
     except BaseException as error:
+        if isinstance(error, Stopped) and state.part.batches:
+            parallel.by_first(partial(record.write_state, folder, state, identity))
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         record.write_info(folder, about("unfinished") | {"stopped_by": reason})
         raise
     finally:
         board.close()
     info = about("finished")
-    record.write_result(folder, state, identity, info)
+    parallel.by_first(partial(record.write_result, folder, state, identity, info))
     for warning in info.get("warnings", ()):
         log.warning("WARNING: %s: %s", folder, warning)
+
+
+def _take_part(folder: Path, samples: dict[str, Samples], setting: Setting, identity: record.Identity) -> None:
+    """What all processes of a training do but the first: they learn with it and write nothing."""
+    state = _begun(folder, setting, identity)
+    try:
+        loop.fit(state, samples["train"], samples["val"], replace(setting, progress=None), lambda *_: None)
+    except Stopped:
+        parallel.by_first(bool)  # wait until the first has written
+        raise
+    parallel.by_first(bool)
+
+
+def _begun(folder: Path, setting: Setting, identity: record.Identity) -> State:
+    """The state that training begins with: the one in the folder, or a fresh one."""
+    state = loop.begin(setting, len(identity.passport.classes))
+    if (folder / record.STATE).is_file():
+        record.read_state(folder, state, setting)
+        within = f" and {state.part.batches} batches" if state.part.batches else ""
+        log.info("%s: resumed after epoch %d%s", folder, state.epoch, within)
+    return state
 
 
 def _counts(targets: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
