@@ -98,8 +98,12 @@ def _sigterm_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        _hear_sigterm_by(before)
+
+
+def _hear_sigterm_by(handler: Any) -> None:
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def session() -> str:
@@ -164,7 +168,7 @@ def _begin(ray: Any, problem: str, **settings: Any) -> None:
             before = signal.getsignal(signal.SIGTERM)
             ray.init(**settings)
             if callable(before):  # somebody's own; else Ray's, which ends the cluster of the command
-                signal.signal(signal.SIGTERM, before)
+                _hear_sigterm_by(before)
     except (Exception, SystemExit) as error:  # Ray leaves the process where its cluster does not answer
         ray.shutdown()
         if "_temp_dir" in settings:

@@ -153,8 +153,31 @@ def test_a_plan_that_cannot_run_is_refused(cluster, workers, share, found):
         next(spread(abs, [1], workers, engine=RAY, share=share))
 
 
+def test_whoever_hears_sigterm_hears_it_while_and_after_ray_runs(cluster):
+    import ray
+
+    def hear(number: int, frame: Any) -> None:
+        del number, frame
+
+    def init(**settings: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ray, "is_initialized", lambda: False)
+            patch.setattr(ray, "init", init)
+            patch.setattr(ray, "shutdown", lambda: None)
+            with running(RAY):
+                assert signal.getsignal(signal.SIGTERM) is hear
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is hear
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_versions_that_differ_end_the_command_with_one_line(cluster, monkeypatch):
-    monkeypatch.setattr(on_ray, "versions", lambda: {"Python": "3.0"})
+    monkeypatch.setattr(on_ray, "versions", lambda: {"Python": "3.0"})  # of the command; the node has its own
     with pytest.raises(
         ExecutionError, match=r"^node \S+ has Python 3.\d+, this command 3.0; every node needs "
     ) as told:
