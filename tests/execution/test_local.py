@@ -150,9 +150,13 @@ def test_busy_workers_are_told_to_end_together_and_may_save(tmp_path):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests side by side ignore it
     threading.Thread(target=interrupt_when_begun).start()
-    with pytest.raises(KeyboardInterrupt):
-        list(spread(saved, items, workers=2, seconds=math.inf))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(spread(saved, items, workers=2, seconds=math.inf))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [Path(item).read_text() for item in items] == ["saved", "saved"]
 
 

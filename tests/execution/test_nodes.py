@@ -95,13 +95,13 @@ def test_an_interrupted_prepare_is_gone_on_with(cluster, exams, prepared, tmp_pa
     assert files(out) == prepared and kept >= 11
 
 
-def test_a_node_that_dies_costs_a_second_try_of_what_it_was_at(cluster, tmp_path):
+def test_a_node_that_dies_costs_at_most_a_second_try_of_what_it_was_at(cluster, tmp_path):
     with doomed_node(cluster, lambda: len(list(tmp_path.iterdir())) >= 8):
         work = partial(tried, folder=tmp_path)
         outcomes = list(spread(work, range(20), engine=Engine("ray", cluster.address)))
     assert [(o.item, o.value, o.error) for o in outcomes] == [(n, n, "") for n in range(20)]
     tries = [path.name.partition(".")[0] for path in tmp_path.iterdir()]
-    assert set(tries) == {str(n) for n in range(20)} and 20 < len(tries) <= 22
+    assert set(tries) == {str(n) for n in range(20)} and 20 <= len(tries) <= 22
 
 
 def test_a_node_that_dies_takes_no_image_along(cluster, exams, prepared, tmp_path):

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -34,7 +35,15 @@ NORMS = (nn.BatchNorm2d(3, momentum=None), BatchNormAct2d(3))
 
 def float64_fit(dataset: Dataset, size: int = 32, **train) -> dict:
     """The history, and the scores of validation, of a training in float64 with all that divides it."""
-    loop.computed = lambda function, values, setting: function(normalise(values.double(), setting.recipe.input))
+    with patch.object(loop, "computed", _in_float64):
+        return _fitted(dataset, size, **train)
+
+
+def _in_float64(function, values: torch.Tensor, setting: Setting) -> torch.Tensor:
+    return function(normalise(values.double(), setting.recipe.input))
+
+
+def _fitted(dataset: Dataset, size: int, **train) -> dict:
     stages = (StageRecipe(1e-2, 1, "head"), StageRecipe(1e-2))
     recipe = tiny_recipe("test_resnet", epochs=4, accumulate=2, momentum=0.9, stages=stages)
     recipe = with_train(replace(recipe, augment=AugmentRecipe(0.1, 0.1, 10.0)), **train)
