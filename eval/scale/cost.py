@@ -22,7 +22,7 @@ class Costs:
     "core seconds: prepared image, tf_efficientnet_lite0 at 256 x 160"
     train: float = 0.073
     "core seconds an image shown, the same network, forward and backward"
-    fit: float = 0.017
+    fit: float = 0.013
     "core seconds: prepared image to the packed map (PNG decoded, resized), once"
     train_gflop: float = 1.8
     "operations of a training step an image, in 10^9, the same network (counted)"
