@@ -15,11 +15,14 @@ import typer
 from ensemble_mammo import __version__
 from ensemble_mammo.errors import EnsembleMammoError
 from ensemble_mammo.execution.ranks import ranks_here, require_one
+from ensemble_mammo.learning.stopping import TEMPORARY, no_longer_stopped, sigterm_as_before, stop_at_once
 from ensemble_mammo.records.remote import settle, worded
 
-_INTERRUPTED, _STOPPED = 130, 75
+_INTERRUPTED = 130
 _DIVIDED = "train"
 "The verb that several processes share."
+_GONE_ON_WITH = ("train", "sweep")
+"Verbs that SIGTERM ends with a status that means: try again."
 NOTICE = "Not a medical device; for research."
 
 app = typer.Typer(
@@ -50,6 +53,8 @@ def common(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("ensemble_mammo").setLevel(level)
+    if context.invoked_subcommand in _GONE_ON_WITH:
+        stop_at_once()
     if context.invoked_subcommand != _DIVIDED:
         require_one(f"ensemble-mammo {context.invoked_subcommand}")
     elif (ranks := ranks_here()).world > 1:
@@ -60,19 +65,26 @@ def common(
 
 def main() -> None:
     """Run the command line; our errors become one line and exit status 1."""
+    with sigterm_as_before():
+        _run()
+
+
+def _run() -> None:
     try:
         with _first_alone_heard(), _remote_settled():
             app()
     except EnsembleMammoError as error:
+        no_longer_stopped()
         logging.getLogger(__name__).debug("where it happened", exc_info=True)
         _say(f"error: {' '.join(line.strip() for line in str(error).splitlines())}")
         sys.exit(1)
     except SystemExit as end:
+        no_longer_stopped()
         if not end.code:
             _leave()
         if end.code == _INTERRUPTED:
             _say("interrupted; the same command goes on from here")
-        if end.code == _STOPPED:
+        if end.code == TEMPORARY:
             _say("stopped by SIGTERM, the state is saved; the same command goes on from here")
         raise
 

@@ -28,7 +28,7 @@ from ensemble_mammo.cli.options import (
     valid,
     views_of,
 )
-from ensemble_mammo.execution.ranks import require_one
+from ensemble_mammo.execution.ranks import ranks_here, require_one
 
 
 @app.command()
@@ -92,6 +92,7 @@ def train(
     if folds:
         report_table(found, out / "report", json_)
         return
-    runs_table(ended, json_)
+    if ranks_here().is_first:  # the others need not see the runs
+        runs_table(ended, json_)
     if any(one.error for one in ended):
         raise typer.Exit(1)

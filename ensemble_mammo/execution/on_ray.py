@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import pickle
@@ -30,6 +31,9 @@ _WINDOW = 4
 """Items there is room for at once, times this, may be ahead of the one whose turn it is: memory stays flat."""
 _TRIES = 10
 """How often an item is begun whose worker or node dies."""
+_log = logging.getLogger(__name__)
+_QUIET_SECONDS = 60.0
+"""After so long without an answer that is said, and again."""
 _LOOK_SECONDS = 2.0
 """How often the cluster's nodes are counted."""
 _PATIENCE_SECONDS = 300.0
@@ -63,7 +67,7 @@ class _Room:
     def __init__(self, workers: int, share: Share, address: str) -> None:
         self.workers, self.share, self.address = workers, share, address
         self.count = fitting(share, workers, address)
-        self.looked = self.last_seen = time.monotonic()
+        self.looked = self.last_seen = self.heard = time.monotonic()
 
     def now(self) -> int:
         """The number, counted again every few seconds."""
@@ -79,6 +83,21 @@ class _Room:
                     "add one, and give the same command again"
                 )
         return self.count
+
+    def listen(self, answers: Sequence[Any]) -> None:
+        """Say that nothing comes back, where nothing does: others may hold the cluster."""
+        import ray
+
+        moment = time.monotonic()
+        if not answers and moment - self.heard < _QUIET_SECONDS:
+            return
+        if not answers:
+            free, cores = (one.get("CPU", 0) for one in (ray.available_resources(), ray.cluster_resources()))
+            _log.warning(
+                "the Ray cluster %s: nothing came back for %.0f s (free: %.0f of its %.0f cores; others may hold the rest)",
+                self.address, moment - self.heard, free, cores,
+            )  # fmt: skip
+        self.heard = moment
 
 
 def _spread(
@@ -105,7 +124,10 @@ def _spread(
                 yield waiting.pop(due)
                 due += 1
                 continue
-            for answer in _finished(list(begun)):
+            answers = _finished(list(begun))
+            if math.isfinite(seconds):  # a training may take days
+                room.listen(answers)
+            for answer in answers:
                 place, item = begun.pop(answer)
                 waiting[place] = Outcome(item, *_taken(answer))
     finally:

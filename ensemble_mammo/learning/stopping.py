@@ -22,6 +22,38 @@ class Stopped(SystemExit):
         return "SIGTERM"
 
 
+def stop_at_once() -> None:
+    """From now on raise `Stopped` wherever SIGTERM comes, once; outside the main thread nothing is changed."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
+
+
+def no_longer_stopped() -> None:
+    """Let SIGTERM pass where it would raise `Stopped`: what is left to do is to end."""
+    if signal.getsignal(signal.SIGTERM) is _stop:
+        signal.signal(signal.SIGTERM, _pass)
+
+
+@contextmanager
+def sigterm_as_before() -> Iterator[None]:
+    """Give back the handler of SIGTERM at the end."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    no_longer_stopped()
+    raise Stopped
+
+
+def _pass(_: int, __: FrameType | None) -> None:
+    """Do nothing; unlike SIG_IGN not inherited by the processes of other programs."""
+
+
 @contextmanager
 def asked_to_stop(at_once: bool = False, to_the_end: bool = False) -> Iterator[Callable[[], bool]]:
     """Tell whether SIGTERM has come; outside the main thread, where Python hears no signals, it never has.

@@ -19,6 +19,8 @@ from ensemble_mammo.records.shards import INDEX, content, index_of, place
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)}
 _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)}
+LEAST = 10_000
+"""Bytes of the smallest shard that may be asked for."""
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
@@ -43,8 +45,10 @@ def size_from(text: str) -> int:
     found = _SIZE.fullmatch(text)
     unit = _UNITS.get(found[2].lower()) if found else None
     size = int(float(found[1]) * unit) if found and unit else 0
-    if size < 1:
-        raise ValueError(f"{text!r} is no size; expected a number and a unit, such as 1GB, 500MB or 2GiB")
+    if size < LEAST:
+        raise ValueError(
+            f"{text!r} is no size; expected a number and a unit, such as 1GB, 500MB or 2GiB, and 10kB or more"
+        )
     return size
 
 

@@ -18,7 +18,7 @@ from ensemble_mammo.errors import OutputError, RunError, TrainingError
 from ensemble_mammo.execution.engine import spread
 from ensemble_mammo.execution.local import Outcome, Share
 from ensemble_mammo.execution.ranks import ranks_here, require_one
-from ensemble_mammo.learning.checkpoint import CHECKSUM, INFO, read_info
+from ensemble_mammo.learning.checkpoint import CHECKSUM, read_info
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.packed import packs_in
 from ensemble_mammo.learning.stopping import asked_to_stop
@@ -157,9 +157,13 @@ def _is_finished(training: Training) -> bool:
 
 
 def _unseen(training: Training) -> RunError | None:
-    if (training.folder / INFO).is_file():
+    """What an answer says is trained and does not lie here finished: an older, unfinished run is not it."""
+    if _is_finished(replace(training, options=replace(training.options, restart=False))):
         return None
-    return RunError(f"{training.folder}: trained, but not to be seen from here; --out must be a folder all nodes share")
+    return RunError(
+        f"{training.folder}: trained, but not to be seen from here; --out (of a URL: ENSEMBLE_MAMMO_CACHE) must be a "
+        "folder that all nodes share"
+    )
 
 
 def _to_send(training: Training, device: str) -> Training:

@@ -27,7 +27,7 @@ from ensemble_mammo.workflows.watch import at_work
 _log = logging.getLogger(__name__)
 _OURS = logging.getLogger("ensemble_mammo")
 
-FAILURES = (EnsembleMammoError, RuntimeError, MemoryError)
+FAILURES = (Exception,)
 """What ends one training and not the others; memory of a device that runs out is a RuntimeError."""
 
 Answer = tuple[EnsembleMammoError | None, list[str]]

@@ -123,6 +123,23 @@ def test_stopped_training_goes_on_with_one_process(stopped, whole, dataset, plac
     assert before.tolist() == whole[1].history["train_loss"][:2].tolist()
 
 
+def test_processes_that_find_different_states_are_refused(stopped, words, place):
+    shutil.copytree(stopped[1], place / "apart-0")
+    before = (place / "apart-0" / "CC_R" / "state.safetensors").read_bytes()
+    done = torchrun(2, "tests.stages.apart", place / "apart", *words)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert done.returncode == 1 and len(said) == 1
+    assert "--out is not the same folder for all processes" in said[0] and "; none;" in said[0]
+    assert (place / "apart-0" / "CC_R" / "state.safetensors").read_bytes() == before
+
+
+def test_the_first_process_alone_needs_to_see_what_it_wrote(whole, words, place):
+    done = torchrun(2, "tests.stages.apart", place / "unseen", *words)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(result_in(place / "unseen-0"), whole[1])
+    assert not (place / "unseen-1" / "CC_R").exists()
+
+
 def test_a_killed_process_ends_all_with_one_line_and_three_others_go_on(words, place):
     done = torchrun(2, "tests.stages.signalled", 1, 10, "SIGKILL", "self", *words, "--out", place / "killed")
     assert done.returncode == 1

@@ -84,6 +84,25 @@ def test_a_fit_in_one_go_is_stopped_at_once(dataset, tmp_path):
     assert not (tmp_path / "CC_R" / "state.safetensors").exists()
 
 
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_sigterm_before_the_training_ends_the_command_with_the_same_status(verb, monkeypatch, capsys):
+    reached, before = [], signal.getsignal(signal.SIGTERM)
+
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        reached.append("further")
+
+    monkeypatch.setattr(f"ensemble_mammo.cli.{verb}.engine_of", killed)
+    monkeypatch.setattr("sys.argv", ["ensemble-mammo", verb])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 75 and not reached
+    assert capsys.readouterr().err.splitlines() == [
+        "stopped by SIGTERM, the state is saved; the same command goes on from here"
+    ]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_the_command_ends_with_a_status_that_means_try_again(monkeypatch, capsys):
     def stopped(*_):
         raise Stopped

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 from ensemble_mammo.errors import TrainingError
 from ensemble_mammo.execution.ranks import require_one
 from ensemble_mammo.learning import parallel
-from ensemble_mammo.learning.record import Identity
+from ensemble_mammo.learning.record import STATE, Identity
+from ensemble_mammo.learning.state import State
 
 
 def require_divisible(identity: Identity, images: int) -> None:
@@ -25,4 +29,37 @@ def require_divisible(identity: Identity, images: int) -> None:
         raise TrainingError(
             "the processes of this training have other images, labels, recipes or seeds; start all of them with the "
             "same command and version, with --data and --out on storage that all machines share"
+        )
+
+
+def require_same_start(folder: Path) -> None:
+    """Refuse processes that would begin from different states, before any of them reads its own.
+
+    Raises:
+        TrainingError: one found another state in the folder than another, or none.
+    """
+    if parallel.world() == 1:
+        return
+    file, digest = folder / STATE, "none"
+    if file.is_file():
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    _require_same(folder, digest)
+
+
+def require_same_end(folder: Path, state: State) -> None:
+    """Refuse processes that end with different epochs.
+
+    Raises:
+        TrainingError: they do.
+    """
+    _require_same(folder, f"epoch {state.epoch}, kept {state.kept_epoch}")
+
+
+def _require_same(folder: Path, own: str) -> None:
+    every = parallel.gathered(own)
+    if len(set(every)) > 1:
+        raise TrainingError(
+            f"{folder}: --out is not the same folder for all processes of this training, their states are "
+            f"{'; '.join(every)}; put it on storage that all machines share"
         )

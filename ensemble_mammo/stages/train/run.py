@@ -34,7 +34,7 @@ from ensemble_mammo.records.recipe_files import recipe_to_toml
 from ensemble_mammo.records.subject import View
 from ensemble_mammo.records.task import TASKS
 from ensemble_mammo.stages.train.begin import leaks_of_start, notes_of_start, remarks_of, resolved, with_layers
-from ensemble_mammo.stages.train.divided import require_divisible
+from ensemble_mammo.stages.train.divided import require_divisible, require_same_end, require_same_start
 from ensemble_mammo.stages.train.floor import floor_facts
 from ensemble_mammo.stages.train.options import TrainOptions, TrainResult
 from ensemble_mammo.stages.train.rows import (
@@ -129,7 +129,7 @@ def _train(dataset: Dataset, view: View | None, recipe: Recipe, out: Path, optio
                 _take_part(folder, samples, setting, identity)
             else:
                 _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
-    return TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE))
+    return parallel.by_first(lambda: TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE)))
 
 
 def _lesson_of(recipe: Recipe, teacher: Teacher | None) -> Lesson | None:
@@ -191,6 +191,7 @@ def _run(
         watched = replace(setting, progress=board.watching(setting.progress))
         with parallel.among_others():
             loop.fit(state, samples["train"], samples["val"], watched, at_epoch_end)
+            require_same_end(folder, state)
     except BaseException as error:
         if isinstance(error, Stopped) and state.part.batches:
             parallel.by_first(partial(record.write_state, folder, state, identity))
@@ -210,6 +211,7 @@ def _take_part(folder: Path, samples: dict[str, Samples], setting: Setting, iden
     state = _begun(folder, setting, identity)
     try:
         loop.fit(state, samples["train"], samples["val"], replace(setting, progress=None), lambda *_: None)
+        require_same_end(folder, state)
     except Stopped:
         parallel.by_first(bool)  # wait until the first has written
         raise
@@ -218,6 +220,7 @@ def _take_part(folder: Path, samples: dict[str, Samples], setting: Setting, iden
 
 def _begun(folder: Path, setting: Setting, identity: record.Identity) -> State:
     """The state that training begins with: the one in the folder, or a fresh one."""
+    require_same_start(folder)
     state = loop.begin(setting, len(identity.passport.classes))
     if (folder / record.STATE).is_file():
         record.read_state(folder, state, setting)
