@@ -94,7 +94,7 @@ class _Room:
         if not answers:
             free, cores = (one.get("CPU", 0) for one in (ray.available_resources(), ray.cluster_resources()))
             _log.warning(
-                "the Ray cluster %s: nothing came back for %.0f s (free: %.0f of its %.0f cores; others may hold the rest)",
+                "the Ray cluster %s: nothing came back for %.0f s (free: %.0f of %.0f cores; others may hold the rest)",
                 self.address, moment - self.heard, free, cores,
             )  # fmt: skip
         self.heard = moment
