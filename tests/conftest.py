@@ -47,6 +47,9 @@ def one_by_one() -> Iterator[None]:
     """Several trainings of one call run in this process, unless a test says how many at once: starts are slow."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ensemble_mammo.workflows.spreading.room", lambda share, gpus: 1)
+        patch.setattr(
+            "ensemble_mammo.workflows.spreading.stays_here", lambda spreading, at_once, trainings: at_once == 1
+        )
         yield
 
 

@@ -34,6 +34,8 @@ _TRIES = 10
 _log = logging.getLogger(__name__)
 _QUIET_SECONDS = 60.0
 """After so long without an answer that is said, and again."""
+_FREED_SECONDS = (0.2, 0.5, 1.0, 2.0)
+"""Pauses in which a cluster may say that work which has just ended holds nothing any more."""
 _LOOK_SECONDS = 2.0
 """How often the cluster's nodes are counted."""
 _PATIENCE_SECONDS = 300.0
@@ -84,6 +86,24 @@ class _Room:
                 )
         return self.count
 
+    def greet(self) -> None:
+        """Say that others hold the cluster, where they do: this call's work waits until they end."""
+        for pause in _FREED_SECONDS:
+            if self._is_free():
+                return
+            time.sleep(pause)
+        _log.warning(
+            "the Ray cluster %s: waiting for room, others hold its %d cores and %d GPUs; Ctrl-C ends",
+            self.address, sum(node.cores for node in nodes()), sum(node.gpus for node in nodes()),
+        )  # fmt: skip
+
+    def _is_free(self) -> bool:
+        """Whether one share is left of all nodes together."""
+        import ray
+
+        free = ray.available_resources()
+        return bool(free.get("CPU", 0) >= self.share.cores and free.get("GPU", 0) >= self.share.gpus)
+
     def listen(self, answers: Sequence[Any]) -> None:
         """Say that nothing comes back, where nothing does: others may hold the cluster."""
         import ray
@@ -112,6 +132,7 @@ def _spread(
     waiting: dict[int, Outcome[Item, Value]] = {}
     given = due = 0
     stay = session()
+    room.greet()
     try:
         while due < len(items):
             ahead = _WINDOW * room.now() if math.isfinite(seconds) else len(items)

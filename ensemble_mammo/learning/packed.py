@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ensemble_mammo import __version__
 from ensemble_mammo.errors import OutputError
 from ensemble_mammo.records.fields import to_mapping
-from ensemble_mammo.records.files import written_beside
+from ensemble_mammo.records.files import in_use, written_beside
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.recipe import InputRecipe
 from ensemble_mammo.records.shards import state
@@ -158,13 +158,16 @@ def pack_of(dataset: Dataset, recipe: InputRecipe, folder: Path | None, limit_gb
 def packs_in(out: Path, given: Path | None = None) -> Iterator[Path]:
     """The folder of packs of a command: one that its caller gives, else its own, gone when the block ends well.
 
-    After a failure the packs stay, and a second call uses them.
+    After a failure the packs stay, and a second call uses them; so they do while another command uses them, which
+    then takes them away.
     """
     if given is not None:
         yield given
         return
-    yield out / PACKED
-    shutil.rmtree(out / PACKED, ignore_errors=True)
+    with in_use(out / PACKED) as alone:
+        yield out / PACKED
+        if alone():
+            shutil.rmtree(out / PACKED, ignore_errors=True)
 
 
 def _make(path: Path, size: int) -> None:

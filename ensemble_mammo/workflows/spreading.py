@@ -34,6 +34,17 @@ class Spreading:
         return "auto" if asked == "cuda" and self.engine.name == "ray" else asked
 
 
+def stays_here(spreading: Spreading, at_once: int, trainings: int) -> bool:
+    """Whether the trainings run in the process of the command: a crash of one of several shall not end the others.
+
+    Args:
+        spreading: as it was asked for.
+        at_once: how many run at once.
+        trainings: of the command.
+    """
+    return at_once == 1 and (spreading.at_once == 1 or trainings == 1)
+
+
 def room(share: Share, gpus: int) -> int:
     """How many trainings this machine has room for at once.
 

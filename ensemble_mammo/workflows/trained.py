@@ -22,6 +22,7 @@ from ensemble_mammo.learning.checkpoint import CHECKSUM, read_info
 from ensemble_mammo.learning.device import resolve_device
 from ensemble_mammo.learning.packed import packs_in
 from ensemble_mammo.learning.stopping import asked_to_stop
+from ensemble_mammo.records import remote
 from ensemble_mammo.records.manifest import Dataset, read_dataset
 from ensemble_mammo.workflows import spreading as places
 from ensemble_mammo.workflows.spreading import Spreading
@@ -58,7 +59,8 @@ def trained(dataset: Dataset, trainings: Sequence[Training], spreading: Spreadin
     device, share = _share(trainings, spreading)
     at_once = _at_once(sum(not _is_finished(one) for one in trainings), share, spreading)
     with _sharing_packs(trainings) as together:
-        if at_once == 1 and spreading.engine.name == "local":
+        here = ranks_here().world > 1 or places.stays_here(spreading, at_once, len(trainings))
+        if here and spreading.engine.name == "local":
             yield from _here(dataset, together, share.cores)
             return
         spreading = replace(spreading, at_once=at_once)
@@ -158,7 +160,11 @@ def _is_finished(training: Training) -> bool:
 
 def _unseen(training: Training) -> RunError | None:
     """What an answer says is trained and does not lie here finished: an older, unfinished run is not it."""
-    if _is_finished(replace(training, options=replace(training.options, restart=False))):
+    looked_for = replace(training, options=replace(training.options, restart=False))
+    if _is_finished(looked_for):
+        return None
+    remote.brought_back(training.folder)
+    if _is_finished(looked_for):
         return None
     return RunError(
         f"{training.folder}: trained, but not to be seen from here; --out (of a URL: ENSEMBLE_MAMMO_CACHE) must be a "

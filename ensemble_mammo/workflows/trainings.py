@@ -16,6 +16,7 @@ import torch
 from ensemble_mammo.errors import EnsembleMammoError, OutputError, TrainingError
 from ensemble_mammo.learning.checkpoint import read_info
 from ensemble_mammo.learning.record import HISTORY_TABLE
+from ensemble_mammo.records import remote
 from ensemble_mammo.records.manifest import Dataset, read_dataset
 from ensemble_mammo.records.recipe import Recipe
 from ensemble_mammo.records.subject import ANY, View
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 _OURS = logging.getLogger("ensemble_mammo")
 
 FAILURES = (Exception,)
-"""What ends one training and not the others; memory of a device that runs out is a RuntimeError."""
+"""What ends one training and not the others (an OutputError ends all: `trained`)."""
 
 Answer = tuple[EnsembleMammoError | None, list[str]]
 """Of another process: why the training failed, if it did, and its warnings."""
@@ -99,7 +100,9 @@ def learned_away(data: Dataset | Path, cores: int, training: Training) -> Answer
         try:
             with at_work(training.folder):
                 dataset = _read_once(data) if isinstance(data, Path) else data
-                return learned(dataset, cores, training), said
+                error = learned(dataset, cores, training)
+            remote.hand_over(training.folder)
+            return error, said
         except OutputError as error:  # as an error, not as the text that an engine makes of it
             return error, said
 

@@ -98,6 +98,25 @@ def test_few_items_are_begun_ahead_of_the_one_whose_turn_it_is(cluster):
     stream.close()
 
 
+def held(item: float) -> float:
+    time.sleep(item)
+    return item
+
+
+def test_a_cluster_that_others_hold_is_waited_for_with_a_word(cluster, caplog, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(on_ray, "_FREED_SECONDS", (0.2, 0.2))
+    whole = int(ray.cluster_resources()["CPU"])
+    others = ray.remote(num_cpus=whole)(held).remote(6.0)
+    until = time.monotonic() + 20
+    while ray.available_resources().get("CPU", 0) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [one.value for one in spread(abs, [-1], seconds=float("inf"), engine=RAY)] == [1]
+    assert f"waiting for room, others hold its {whole} cores and 0 GPUs; Ctrl-C ends" in caplog.text
+    ray.get(others)
+
+
 def note(item: int, folder: Path) -> int:
     (folder / str(item)).touch()
     time.sleep(0.2)

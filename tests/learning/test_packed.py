@@ -191,9 +191,23 @@ def test_the_packs_of_a_command_go_when_it_ends_well(tmp_path):
         assert outer == tmp_path / PACKED
         with packs_in(tmp_path / "fold-0", outer) as inner:
             assert inner == outer
-        outer.mkdir()
+        (outer / "a.pack").touch()
     assert not outer.exists()
     with pytest.raises(KeyError), packs_in(tmp_path):
-        outer.mkdir()
+        (outer / "a.pack").touch()
         raise KeyError
-    assert outer.exists()
+    assert (outer / "a.pack").exists()
+
+
+def test_the_last_of_two_commands_takes_the_packs_of_both_away(tmp_path):
+    with packs_in(tmp_path / "runs") as packs:
+        with packs_in(tmp_path / "runs"):
+            (packs / "a.pack").touch()
+        assert (packs / "a.pack").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_command_that_makes_no_pack_leaves_no_folder(tmp_path):
+    with pytest.raises(KeyError), packs_in(tmp_path / "some" / "runs"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []

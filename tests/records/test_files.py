@@ -3,8 +3,9 @@ import stat
 
 import pytest
 
-from ensemble_mammo.errors import OutputError
-from ensemble_mammo.records.files import write_bytes, write_text, written_beside
+from ensemble_mammo.errors import OutputError, RunError
+from ensemble_mammo.records import files
+from ensemble_mammo.records.files import alone_in, write_bytes, write_text, written_beside
 
 
 def test_a_file_is_written_whole_with_its_folders(tmp_path):
@@ -52,3 +53,15 @@ def test_a_file_gets_the_rights_that_the_user_gives_to_new_files(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_a_second_process_in_a_run_folder_is_refused_until_the_first_has_ended(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(files, "_PATIENCE_SECONDS", 0.3)
+    run = tmp_path / "CC_R"
+    with alone_in(run):
+        with pytest.raises(RunError, match=r"CC_R: another process trains here; wait until it ends"), alone_in(run):
+            pass
+        assert "another process trains here; waiting" in caplog.text
+    with alone_in(run):
+        pass
+    assert list(run.iterdir()) == []

@@ -30,7 +30,7 @@ from ensemble_mammo.stages.train import TrainOptions
 from ensemble_mammo.workflows import trained as spread_module
 from ensemble_mammo.workflows import trainings as one_module
 from ensemble_mammo.workflows.crossval import CrossvalOptions, crossval
-from ensemble_mammo.workflows.spreading import Spreading, room
+from ensemble_mammo.workflows.spreading import Spreading, room, stays_here
 from ensemble_mammo.workflows.sweep import SweepOptions, sweep
 from ensemble_mammo.workflows.trained import trained
 from ensemble_mammo.workflows.trainings import trainings_of
@@ -140,6 +140,27 @@ def test_room_is_for_cores_and_gpus(monkeypatch):
     assert room(Share(2, 1), 4) == 4 and room(Share(8, 1), 4) == 2
 
 
+def test_several_trainings_leave_the_process_of_the_command_unless_asked_to_stay():
+    # the function itself, imported before tests put theirs in its place
+    assert not stays_here(Spreading(), 1, 4) and not stays_here(Spreading(at_once=2), 2, 4)
+    assert stays_here(Spreading(at_once=1), 1, 4) and stays_here(Spreading(), 1, 1)
+
+
+@pytest.mark.parametrize("status", ["running", "unfinished"])
+def test_a_run_that_does_not_lie_here_finished_does_not_count_as_trained(
+    data, tmp_path, other_process, monkeypatch, status
+):
+    (tmp_path / "CC_R").mkdir()
+    (tmp_path / "CC_R" / "run.json").write_text(json.dumps({"status": status}))
+    monkeypatch.setattr(spread_module, "learned_away", _trained_elsewhere)
+    ended = list(trained(data, trainings_of(recipes(), tmp_path, CPU), TWO))
+    assert all("trained, but not to be seen from here" in one.failure for one in ended) and len(ended) == 2
+
+
+def _trained_elsewhere(*_):
+    return None, []
+
+
 def test_options_below_nothing_are_refused():
     with pytest.raises(ValueError, match="at_once is -1, expected 0 or more"):
         Spreading(at_once=-1)
@@ -238,13 +259,14 @@ def test_a_folder_that_cannot_be_written_ends_the_command(data, tmp_path, other_
         train_views(data, recipes(), tmp_path / "runs", CPU, spreading=TWO)
 
 
-def test_errors_without_a_text_and_of_other_kinds_have_a_reason(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [MemoryError, KeyError])
+def test_errors_without_a_text_and_of_other_kinds_have_a_reason(data, tmp_path, monkeypatch, kind):
     def spoilt(*_):
-        raise MemoryError
+        raise kind
 
     monkeypatch.setattr(one_module, "train", spoilt)
     ended = list(trained(data, trainings_of(recipes(), tmp_path, CPU), ONE))
-    assert [one.failure for one in ended] == ["MemoryError"] * 2
+    assert [one.failure for one in ended] == [kind.__name__] * 2
 
 
 def test_a_sweep_spreads_all_its_trainings_and_judges_each_point_alike(data, tmp_path, other_process):

@@ -9,15 +9,17 @@ Where nothing is mirrored, all of it does nothing.
 """
 
 from ensemble_mammo.records.remote.address import is_url
-from ensemble_mammo.records.remote.bringing import brought, fetch, present, present_all
+from ensemble_mammo.records.remote.bringing import brought, brought_back, fetch, present, present_all
 from ensemble_mammo.records.remote.mirror import Mirror, mirrors, place_of, shown, use, worded
-from ensemble_mammo.records.remote.sending import grown, settle, written
+from ensemble_mammo.records.remote.sending import grown, hand_over, settle, written
 
 __all__ = [
     "Mirror",
     "brought",
+    "brought_back",
     "fetch",
     "grown",
+    "hand_over",
     "is_url",
     "mirrors",
     "place_of",

@@ -105,6 +105,17 @@ def present_all(folder: Path) -> Path:
     return folder
 
 
+def brought_back(folder: Path) -> Path:
+    """A mirrored folder with what other machines have sent to it since; any other path as it is.
+
+    Raises:
+        ExecutionError: the store cannot be reached or read.
+    """
+    if (mirror := mirror_of(folder)) is not None:
+        bring(mirror, folder)
+    return folder
+
+
 def bring(mirror: Mirror, folder: Path, track: Track = untracked) -> dict[str, Entry]:
     """Make a folder of a mirror (or the file of that name) equal to the remote one; what lies there.
 

@@ -81,6 +81,17 @@ def grown(path: Path) -> None:
     _grown[path] = time.monotonic() + max(_APART_SECONDS, _APART_TIMES * (time.monotonic() - began))
 
 
+def hand_over(folder: Path) -> None:
+    """Send what changed in a folder on another machine than that of the command, which is to see it.
+
+    Raises:
+        ExecutionError: it cannot be sent.
+    """
+    mirror = mirror_of(folder, writes=True)
+    if mirror is not None and not mirror.here:
+        _send_changes(mirror, folder, None)
+
+
 def settle(track: Track = untracked, sends: bool = True) -> None:
     """Send all that changed in folders that are written to, remove what was removed here; then mirror nothing.
 

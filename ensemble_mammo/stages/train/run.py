@@ -26,7 +26,7 @@ from ensemble_mammo.learning.packed import PACKED, pack_of, packs_in
 from ensemble_mammo.learning.start import start_of
 from ensemble_mammo.learning.state import Judgement, Lesson, Row, Samples, Setting, State
 from ensemble_mammo.learning.stopping import Stopped, asked_to_stop
-from ensemble_mammo.records.files import write_text
+from ensemble_mammo.records.files import alone_in, write_text
 from ensemble_mammo.records.leaks import leaks_of, refuse_leaks
 from ensemble_mammo.records.manifest import Dataset
 from ensemble_mammo.records.recipe import Recipe
@@ -128,7 +128,8 @@ def _train(dataset: Dataset, view: View | None, recipe: Recipe, out: Path, optio
             if parallel.rank():
                 _take_part(folder, samples, setting, identity)
             else:
-                _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
+                with alone_in(folder):
+                    _run(folder, samples, setting, identity, remarks_of(parts, leaks, start))
     return parallel.by_first(lambda: TrainResult(folder, read_info(folder), pd.read_csv(folder / record.HISTORY_TABLE)))
 
 

@@ -169,6 +169,25 @@ def test_workers_that_share_the_cache_send_and_others_bring_what_they_need(bucke
     assert remote_tree(bucket, "out") == {"same.txt": b"s", "other.txt": b"o", "events": b"e"}
 
 
+def test_what_another_machine_made_is_handed_over_and_brought_back(bucket, opened, machine):
+    out = opened((URL, True))
+    command = remote.mirrors()
+    command[0].witness.rename(out.with_name("hidden"))  # as seen from another machine, with a disk of its own
+    remote.use(command)
+    (out / "run").mkdir(parents=True)
+    write_text(out / "run" / "run.json", "{}")
+    (out / "run" / "events").write_text("e")  # not written at once, so not sent at once
+    remote.hand_over(out / "run")
+    assert remote_tree(bucket, "data") == {"run/run.json": b"{}", "run/events": b"e"}
+    machine("two")
+    there = opened((URL, True))
+    put(bucket, "run/later")
+    assert not (there / "run/later").exists()
+    remote.brought_back(there / "run")
+    assert local_tree(there) == {"run/run.json": b"{}", "run/events": b"e", "run/later": b"x"}
+    assert remote.brought_back(out.parent / "elsewhere") == out.parent / "elsewhere"
+
+
 def test_a_stale_file_of_another_machine_is_brought_anew(bucket, opened):
     put(bucket, "a.txt")
     source = opened((URL, False))
