@@ -152,6 +152,7 @@ def _size(node: Node) -> tuple[int, int]:
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # those of work that was given up; all others are taken
     try:
         import ray
     except ModuleNotFoundError as error:
