@@ -149,22 +149,22 @@ def _unless_unwritten(ended: Ended) -> Ended:
 
 def _is_finished(training: Training) -> bool:
     """Whether a finished run seems to lie there: to look at it closely needs no process of its own."""
-    folder = training.folder
-    if training.options.restart or not (folder / CHECKSUM).is_file():
-        return False
+    return not training.options.restart and _holds_finished(training.folder)
+
+
+def _holds_finished(folder: Path) -> bool:
     try:
-        return read_info(folder).get("status") == "finished"
+        return (folder / CHECKSUM).is_file() and read_info(folder).get("status") == "finished"
     except RunError:
         return False
 
 
 def _unseen(training: Training) -> RunError | None:
     """What an answer says is trained and does not lie here finished: an older, unfinished run is not it."""
-    looked_for = replace(training, options=replace(training.options, restart=False))
-    if _is_finished(looked_for):
+    if _holds_finished(training.folder):
         return None
     remote.brought_back(training.folder)
-    if _is_finished(looked_for):
+    if _holds_finished(training.folder):
         return None
     return RunError(
         f"{training.folder}: trained, but not to be seen from here; --out (of a URL: ENSEMBLE_MAMMO_CACHE) must be a "

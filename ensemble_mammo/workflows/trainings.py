@@ -28,9 +28,6 @@ from ensemble_mammo.workflows.watch import at_work
 _log = logging.getLogger(__name__)
 _OURS = logging.getLogger("ensemble_mammo")
 
-FAILURES = (Exception,)
-"""What ends one training and not the others (an OutputError ends all: `trained`)."""
-
 Answer = tuple[EnsembleMammoError | None, list[str]]
 """Of another process: why the training failed, if it did, and its warnings."""
 
@@ -112,7 +109,7 @@ def learned(dataset: Dataset, cores: int, training: Training) -> EnsembleMammoEr
     try:
         with _threads(cores):
             train(dataset, training.view, training.recipe, training.out, _options_of(dataset, training))
-    except FAILURES as error:
+    except Exception as error:  # ends this training, not the others (an OutputError ends all: `trained`)
         _log.debug("where it happened", exc_info=True)
         return error if isinstance(error, EnsembleMammoError) else TrainingError(str(error) or type(error).__name__)
     return None

@@ -31,7 +31,7 @@ from ensemble_mammo.workflows.sweep.options import VALIDATION, SweepOptions
 from ensemble_mammo.workflows.sweep.points import Point, axes_of, points_of
 from ensemble_mammo.workflows.sweep.result import Outcome, Sweep, write_sweep
 from ensemble_mammo.workflows.trained import trained
-from ensemble_mammo.workflows.trainings import FAILURES, Ended, Training, failures_in_words, trainings_of
+from ensemble_mammo.workflows.trainings import Ended, Training, failures_in_words, trainings_of
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def _learned(
     for point in points:
         try:
             trainings[point.name] = _trainings(dataset, point, out / point.name, options)
-        except FAILURES as error:
+        except Exception as error:
             if isinstance(error, OutputError):
                 raise
             trainings[point.name], refused[point.name] = [], _reason(error)
@@ -117,7 +117,7 @@ def _outcome(dataset: Dataset, point: Point, out: Path, options: SweepOptions, f
             folder = out / point.name / PREDICTIONS / where
             cases, remarks = _predicted(other, point, folder, own, PredictOptions(options.on_split, other_source=True))
             judgements.append(judged(where, _relative(folder, out), cases, threshold, remarks))
-    except FAILURES as error:
+    except Exception as error:
         if isinstance(error, OutputError):
             raise
         _log.warning("%s: failed (%s): %s", point.name, where, error)
