@@ -20,10 +20,11 @@ import pytest
 from typer.testing import CliRunner
 
 from ensemble_mammo.cli import app
-from ensemble_mammo.errors import ExecutionError, ImageReadError
+from ensemble_mammo.errors import ExecutionError
 from ensemble_mammo.execution import on_ray, ray_cluster
 from ensemble_mammo.execution.engine import Engine, running, spread
 from ensemble_mammo.execution.local import Share
+from tests.execution.test_local import work
 
 pytest.importorskip("ray")
 
@@ -37,19 +38,9 @@ def cluster() -> Iterator[None]:
         yield
 
 
-def square(item: int) -> int:
-    if item == 3:
-        raise ImageReadError("three.dcm: not a mammogram")
-    if item == 5:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if item == 7:
-        time.sleep(60)
-    return item * item
-
-
 def test_outcomes_are_those_of_processes_of_this_machine(cluster):
     items = list(range(12))
-    assert list(spread(square, items, 2, 1.0, RAY)) == list(spread(square, items, 2, 1.0))
+    assert list(spread(work, items, 2, 1.0, RAY)) == list(spread(work, items, 2, 1.0))
 
 
 def own_array(size: int) -> np.ndarray:
